@@ -1,0 +1,1 @@
+//! drawbridge-protocol.
