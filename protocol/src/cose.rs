@@ -262,10 +262,10 @@ fn write_envelope<'o>(
 type SliceEncoder<'o> = Encoder<Cursor<&'o mut [u8]>>;
 type SliceError = minicbor::encode::Error<minicbor::encode::write::EndOfSlice>;
 
-fn written<'o>(
-    out: &'o mut [u8],
+fn written(
+    out: &mut [u8],
     fill: impl FnOnce(&mut SliceEncoder<'_>) -> Result<(), SliceError>,
-) -> Result<&'o [u8], CodecError> {
+) -> Result<&[u8], CodecError> {
     let mut encoder = Encoder::new(Cursor::new(&mut *out));
     fill(&mut encoder).map_err(|_| CodecError::TooLong)?;
     let len = encoder.writer().position();
