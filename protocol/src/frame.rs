@@ -145,32 +145,45 @@ impl Fragmenter {
         packet: usize,
         mut send: impl FnMut(&[u8]),
     ) -> Result<(), FrameError> {
+        let mut sent = 0;
+        while sent < message.len() || sent == 0 {
+            let (fragment, taken) = self.fragment(message, sent, scratch, packet)?;
+            send(fragment);
+            sent += taken;
+        }
+        Ok(())
+    }
+
+    /// The next fragment of `message`, of which `sent` bytes went out before, written to
+    /// `scratch`; and how many bytes of the message it takes.
+    ///
+    /// # Errors
+    /// [`FrameError::Unsendable`]: the message is empty, over its bound or sent already, the packet
+    /// is below [`MIN_PACKET`], or `scratch` does not hold it.
+    pub fn fragment<'s>(
+        &mut self,
+        message: &[u8],
+        sent: usize,
+        scratch: &'s mut [u8],
+        packet: usize,
+    ) -> Result<(&'s [u8], usize), FrameError> {
         let sendable = (1..=MAX_LINK_MESSAGE).contains(&message.len());
-        if !sendable || packet < MIN_PACKET || scratch.len() < packet {
+        if !sendable || packet < MIN_PACKET || scratch.len() < packet || sent >= message.len() {
             return Err(FrameError::Unsendable);
         }
         let [low, high] = (message.len() as u16).to_le_bytes();
-        let mut rest = message;
-        let mut first = true;
-        while !rest.is_empty() {
-            let head: &[u8] = if first {
-                &[FIRST | self.next, low, high]
-            } else {
-                &[self.next]
-            };
-            let (chunk, later) = rest
-                .split_at_checked(packet - head.len())
-                .unwrap_or((rest, &[]));
-            let len = head.len() + chunk.len();
-            let fragment = scratch.get_mut(..len).ok_or(FrameError::Unsendable)?;
-            for (to, from) in fragment.iter_mut().zip(head.iter().chain(chunk)) {
-                *to = *from;
-            }
-            send(fragment);
-            self.next = (self.next + 1) & SEQUENCE;
-            rest = later;
-            first = false;
+        let (first, later) = ([FIRST | self.next, low, high], [self.next]);
+        let head: &[u8] = if sent == 0 { &first } else { &later };
+        let rest = message.get(sent..).ok_or(FrameError::Unsendable)?;
+        let (chunk, _) = rest
+            .split_at_checked(packet - head.len())
+            .unwrap_or((rest, &[]));
+        let len = head.len() + chunk.len();
+        let fragment = scratch.get_mut(..len).ok_or(FrameError::Unsendable)?;
+        for (to, from) in fragment.iter_mut().zip(head.iter().chain(chunk)) {
+            *to = *from;
         }
-        Ok(())
+        self.next = (self.next + 1) & SEQUENCE;
+        Ok((fragment, chunk.len()))
     }
 }
