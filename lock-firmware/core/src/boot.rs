@@ -1,0 +1,228 @@
+//! From flash to a running lock.
+
+use core::fmt;
+
+use drawbridge_protocol::codec::{decode_exact, encode};
+use drawbridge_protocol::keys::LinkKey;
+use drawbridge_protocol::log_record::LogEvent;
+use drawbridge_protocol::report::{Cause, Position};
+use minicbor::{Decode, Encode};
+use zeroize::Zeroize;
+
+use crate::factory::Settings;
+use crate::flash::{Flash, Region};
+use crate::history::{Entry, History, INTERRUPTED, Room};
+use crate::intents::Intents;
+use crate::log_ring::LogRing;
+use crate::owner::Owner;
+use crate::peers::{Peer, PeerRecord, Peers, Place};
+use crate::store::{Change, MAX_VALUE, RecordStore};
+
+/// Store key of the boot count.
+const BOOT: u16 = 1;
+/// Store key of the policy epoch.
+const POLICY_EPOCH: u16 = 2;
+/// Store key of the owner record.
+const OWNER: u16 = 3;
+/// Store key of the first peer; the others follow.
+const PEER: u16 = 16;
+/// Peers that can be enrolled: all places but the candidate's.
+pub(crate) const ENROLLED: u8 = 4;
+
+/// Why a lock did not start. The bolt was not touched; recovery by cable is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BootError {
+    /// The device has no room for store and log.
+    Layout,
+    /// The critical records cannot be read, or contradict each other.
+    Store,
+    /// The log cannot be read.
+    Log,
+    /// Power was lost while starting; start again.
+    PowerLost,
+}
+
+impl fmt::Display for BootError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Layout => "lay out store and log on the flash",
+            Self::Store => "read the critical records",
+            Self::Log => "read the log",
+            Self::PowerLost => "start while the power fails",
+        })
+    }
+}
+
+impl core::error::Error for BootError {}
+
+/// What the lock keeps on flash.
+#[derive(Debug)]
+pub(crate) struct Memory<F> {
+    store: RecordStore<Shared<F>>,
+    pub(crate) history: History<Shared<F>>,
+    pub(crate) intents: Intents,
+    pub(crate) boot: u32,
+}
+
+/// The device as the store and the log see it: a handle each.
+pub(crate) type Shared<F> = F;
+
+/// A memory and what it remembers.
+pub(crate) struct Restored<F> {
+    pub(crate) memory: Memory<F>,
+    pub(crate) owner: Option<Owner>,
+    pub(crate) policy_epoch: u32,
+    pub(crate) peers: Peers,
+}
+
+impl<F: Flash + Clone> Memory<F> {
+    /// Opens store and log, counts the boot, and closes an intent that power loss left open.
+    pub(crate) fn open(
+        flash: F,
+        settings: &Settings,
+        position: Position,
+    ) -> Result<Restored<F>, BootError> {
+        let log_pages =
+            flash.pages().checked_sub(settings.store_pages).ok_or(BootError::Layout)?;
+        let store_region = Region::new(flash.clone(), 0, settings.store_pages)
+            .map_err(|_| BootError::Layout)?;
+        let log_region = Region::new(flash, settings.store_pages, log_pages)
+            .map_err(|_| BootError::Layout)?;
+        let mut store = RecordStore::mount(store_region).map_err(|error| {
+            if error.is_temporary() { BootError::PowerLost } else { BootError::Store }
+        })?;
+        let boot = load::<u32, _>(&store, BOOT)?.unwrap_or(0).checked_add(1).ok_or(BootError::Store)?;
+        let policy_epoch = load(&store, POLICY_EPOCH)?.unwrap_or(0);
+        let owner: Option<Owner> = load(&store, OWNER)?;
+        let peers = load_peers(&store, owner.as_ref())?;
+        save(&mut store, &[(BOOT, Some(Value::Count(boot)))]).map_err(|()| BootError::PowerLost)?;
+
+        let ring = LogRing::mount(log_region).map_err(|_| BootError::Log)?;
+        let (mut history, mut intents) =
+            History::open(ring, boot).map_err(|_| BootError::Log)?;
+        if let Some(open) = intents.open().copied() {
+            let mut entry = Entry::new(LogEvent::Outcome, Cause::Boot);
+            entry.command = Some(open.command);
+            entry.reason = Some(INTERRUPTED.reason);
+            entry.position = Some(position);
+            history.write(&entry, Room::Owner, 0).map_err(|_| BootError::Log)?;
+            intents.end(&open.command, INTERRUPTED);
+        }
+        let mut started = Entry::new(LogEvent::Boot, Cause::Boot);
+        started.position = Some(position);
+        history.write(&started, Room::Optional, 0).map_err(|_| BootError::Log)?;
+        let memory = Self { store, history, intents, boot };
+        Ok(Restored { memory, owner, policy_epoch, peers })
+    }
+}
+
+impl<F: Flash> Memory<F> {
+    /// Makes `owner` and its peers durable as one batch: all of it or nothing.
+    pub(crate) fn save_claim<'a>(
+        &mut self,
+        owner: &Owner,
+        peers: impl Iterator<Item = (Place, &'a PeerRecord)>,
+    ) -> Result<(), ()> {
+        let mut values = [(OWNER, Some(Value::Owner(owner))), (0, None), (0, None), (0, None), (0, None)];
+        for (slot, (place, record)) in values.iter_mut().skip(1).zip(peers) {
+            *slot = (PEER + u16::from(place.0), Some(Value::Peer(record)));
+        }
+        let used = values.iter().filter(|(_, value)| value.is_some()).count();
+        save(&mut self.store, values.get(..used).unwrap_or(&values))
+    }
+
+    /// Makes one enrolled peer's record durable.
+    pub(crate) fn save_peer(&mut self, place: Place, record: &PeerRecord) -> Result<(), ()> {
+        save(&mut self.store, &[(PEER + u16::from(place.0), Some(Value::Peer(record)))])
+    }
+
+    /// Erases owner and peers and raises the policy epoch, as one batch.
+    pub(crate) fn save_reset(&mut self, policy_epoch: u32) -> Result<(), ()> {
+        save(
+            &mut self.store,
+            &[
+                (POLICY_EPOCH, Some(Value::Count(policy_epoch))),
+                (OWNER, None),
+                (PEER, None),
+                (PEER + 1, None),
+                (PEER + 2, None),
+                (PEER + 3, None),
+            ],
+        )
+    }
+}
+
+/// A value of the store.
+#[derive(Clone, Copy)]
+enum Value<'a> {
+    Count(u32),
+    Owner(&'a Owner),
+    Peer(&'a PeerRecord),
+}
+
+impl<C> Encode<C> for Value<'_> {
+    fn encode<W: minicbor::encode::Write>(
+        &self,
+        e: &mut minicbor::Encoder<W>,
+        ctx: &mut C,
+    ) -> Result<(), minicbor::encode::Error<W::Error>> {
+        match self {
+            Self::Count(count) => count.encode(e, ctx),
+            Self::Owner(owner) => owner.encode(e, ctx),
+            Self::Peer(peer) => peer.encode(e, ctx),
+        }
+    }
+}
+
+/// The longest value that this module writes: an owner record, below 320 bytes.
+const VALUE: usize = 320;
+
+fn save<F: Flash>(
+    store: &mut RecordStore<F>,
+    values: &[(u16, Option<Value<'_>>)],
+) -> Result<(), ()> {
+    let mut buffers = [[0; VALUE]; 6];
+    let mut changes = heapless::Vec::<Change<'_>, 6>::new();
+    for ((key, value), buffer) in values.iter().zip(&mut buffers) {
+        let change = match value {
+            Some(value) => Change::Put(*key, encode(value, buffer).map_err(|_| ())?),
+            None => Change::Erase(*key),
+        };
+        changes.push(change).map_err(|_| ())?;
+    }
+    let saved = store.commit(&changes).map_err(|_| ());
+    buffers.zeroize();
+    saved
+}
+
+fn load<T, F: Flash>(store: &RecordStore<F>, key: u16) -> Result<Option<T>, BootError>
+where
+    T: for<'b> Decode<'b, ()> + Encode<()>,
+{
+    let mut buffer = [0; MAX_VALUE];
+    let Some(len) = store.get(key, &mut buffer).map_err(|_| BootError::Store)? else {
+        return Ok(None);
+    };
+    let bytes = buffer.get(..len).ok_or(BootError::Store)?;
+    let value = decode_exact(bytes).map_err(|_| BootError::Store);
+    buffer.zeroize();
+    value.map(Some)
+}
+
+/// An owner without its device's record, or a peer without an owner, is no state that a claim or a
+/// reset can leave: recovery.
+fn load_peers<F: Flash>(
+    store: &RecordStore<F>,
+    owner: Option<&Owner>,
+) -> Result<Peers, BootError> {
+    let mut peers = Peers::default();
+    let mut owner_device: Option<LinkKey> = None;
+    for place in 0..ENROLLED {
+        if let Some(record) = load::<PeerRecord, _>(store, PEER + u16::from(place))? {
+            owner_device.get_or_insert(record.link);
+            peers.put(Place(place), Peer::new(record, true));
+        }
+    }
+    if owner_device == owner.map(|owner| owner.keys.link) { Ok(peers) } else { Err(BootError::Store) }
+}
