@@ -8,9 +8,9 @@ use drawbridge_protocol::report::{Cause, Door, Position};
 
 use crate::flash::Flash;
 use crate::history::{Entry, Room};
+use crate::intents::Ending;
 use crate::lock::Lock;
 use crate::log_ring::LogError;
-use crate::outcomes::ending_of;
 use crate::output::Reply;
 use crate::peers::Place;
 use crate::sensors::{MOTOR_BATTERY_FLOOR, Motor};
@@ -58,7 +58,11 @@ impl<F: Flash> Lock<F> {
         if self.sensors.battery < MOTOR_BATTERY_FLOOR {
             return Err(Reason::BatteryLow);
         }
-        let cause = if ordered.is_some() { Cause::Command } else { Cause::AutoRelock };
+        let cause = if ordered.is_some() {
+            Cause::Command
+        } else {
+            Cause::AutoRelock
+        };
         let mut intent = Entry::new(LogEvent::Intent, cause);
         intent.position = Some(target);
         intent.actor = ordered.map(|ordered| ordered.holder);
@@ -75,7 +79,9 @@ impl<F: Flash> Lock<F> {
             }
         };
         if let Some(ordered) = ordered {
-            self.memory.intents.begin(ordered.command, ordered.digest, seq);
+            self.memory
+                .intents
+                .begin(ordered.command, ordered.digest, seq);
         }
         self.actuation = Some(Actuation {
             target,
@@ -98,7 +104,9 @@ impl<F: Flash> Lock<F> {
         } else {
             return;
         };
-        let Some(act) = self.actuation.take() else { return };
+        let Some(act) = self.actuation.take() else {
+            return;
+        };
         self.motor = Some(Motor::Stop);
         let mut outcome = Entry::new(LogEvent::Outcome, act.cause);
         outcome.command = act.ordered.map(|(command, ..)| command);
@@ -109,11 +117,20 @@ impl<F: Flash> Lock<F> {
             return;
         }
         if let Some((command, digest, holder, to)) = act.ordered {
-            let ending = ending_of(reason);
+            let ending = Ending::of_motor(reason);
             self.memory.intents.end(&command, ending);
             let intents = &self.memory.intents;
-            self.decided.remember(&holder, command, digest, ending, now_ms, intents);
-            self.reply(to, Reply::Outcome { command, ending, duplicate: false, holder });
+            self.decided
+                .remember(&holder, command, digest, ending, now_ms, intents);
+            self.reply(
+                to,
+                Reply::Outcome {
+                    command,
+                    ending,
+                    duplicate: false,
+                    holder,
+                },
+            );
         }
         self.plan_relock(now_ms);
         self.announce(act.cause, act.ordered.map(|(command, ..)| command));

@@ -1,6 +1,8 @@
 //! Commands and queries: the checks, in their fixed order.
 
-use drawbridge_protocol::command::{Command, MAX_AHEAD_DIRECT_MS, MAX_AHEAD_VIA_HUB_MS, ReadCommand};
+use drawbridge_protocol::command::{
+    Command, MAX_AHEAD_DIRECT_MS, MAX_AHEAD_VIA_HUB_MS, ReadCommand,
+};
 use drawbridge_protocol::grant::Rights;
 use drawbridge_protocol::keys::{IdentityKey, LinkKey};
 use drawbridge_protocol::outcome::Verdict;
@@ -64,7 +66,13 @@ impl<F: Flash> Lock<F> {
     fn decide(&mut self, from: Place, statement: &[u8], now_ms: u64, request: u8) {
         // Form.
         let Ok(read) = Command::read(statement) else {
-            self.reply(from, Reply::Refused { request, reason: Reason::Form });
+            self.reply(
+                from,
+                Reply::Refused {
+                    request,
+                    reason: Reason::Form,
+                },
+            );
             return;
         };
         // Signature.
@@ -85,7 +93,15 @@ impl<F: Flash> Lock<F> {
             Answer::Later => {}
             Answer::Signed { ending, duplicate } => {
                 let holder = signer.identity;
-                self.reply(from, Reply::Outcome { command: read.id, ending, duplicate, holder });
+                self.reply(
+                    from,
+                    Reply::Outcome {
+                        command: read.id,
+                        ending,
+                        duplicate,
+                        holder,
+                    },
+                );
             }
             Answer::Unsigned(reason) => self.reply(from, Reply::Refused { request, reason }),
         }
@@ -115,7 +131,8 @@ impl<F: Flash> Lock<F> {
                 }
             }
         };
-        read.verify(&signer.identity).map_err(|_| Reason::Signature)?;
+        read.verify(&signer.identity)
+            .map_err(|_| Reason::Signature)?;
         Ok(signer)
     }
 
@@ -137,8 +154,16 @@ impl<F: Flash> Lock<F> {
             *to = from;
             return Some(Answer::Later);
         }
-        match self.decided.recall(&signer.identity, &read.id, &read.digest, now_ms) {
-            Recall::Same(ending) => return Some(Answer::Signed { ending, duplicate: true }),
+        match self
+            .decided
+            .recall(&signer.identity, &read.id, &read.digest, now_ms)
+        {
+            Recall::Same(ending) => {
+                return Some(Answer::Signed {
+                    ending,
+                    duplicate: true,
+                });
+            }
             Recall::OtherBytes => return Some(Answer::Unsigned(Reason::IdReused)),
             Recall::New => {}
         }
@@ -146,7 +171,14 @@ impl<F: Flash> Lock<F> {
         if indexed.digest != read.digest {
             return Some(Answer::Unsigned(Reason::IdReused));
         }
-        Some(indexed.ending.map_or(Answer::Later, |ending| Answer::Signed { ending, duplicate: true }))
+        Some(
+            indexed
+                .ending
+                .map_or(Answer::Later, |ending| Answer::Signed {
+                    ending,
+                    duplicate: true,
+                }),
+        )
     }
 
     /// "Never executed" is only said while the index would know: else nobody can tell any more.
@@ -154,7 +186,10 @@ impl<F: Flash> Lock<F> {
         if self.memory.intents.reaches(read.command.log_position) {
             ending
         } else {
-            Ending { verdict: Verdict::Forgotten, reason: Reason::Forgotten }
+            Ending {
+                verdict: Verdict::Forgotten,
+                reason: Reason::Forgotten,
+            }
         }
     }
 
@@ -164,12 +199,21 @@ impl<F: Flash> Lock<F> {
             || now_ms >= command.expiry_ms
             || command.counter <= self.decided.counter(&signer.identity);
         let ending = if dead {
-            let ending = Ending { verdict: Verdict::NotExecuted, reason: Reason::NotSeen };
+            let ending = Ending {
+                verdict: Verdict::NotExecuted,
+                reason: Reason::NotSeen,
+            };
             self.never_executed(read, ending)
         } else {
-            Ending { verdict: Verdict::NotSeen, reason: Reason::NotSeen }
+            Ending {
+                verdict: Verdict::NotSeen,
+                reason: Reason::NotSeen,
+            }
         };
-        Answer::Signed { ending, duplicate: false }
+        Answer::Signed {
+            ending,
+            duplicate: false,
+        }
     }
 
     /// Epoch, chain, right, expiry, counter, then the bolt. The order is the specification's.
@@ -189,19 +233,32 @@ impl<F: Flash> Lock<F> {
         };
         if let Err(reason) = stays_dead {
             let ending = self.never_executed(read, refused(reason));
-            return Answer::Signed { ending, duplicate: false };
+            return Answer::Signed {
+                ending,
+                duplicate: false,
+            };
         }
         let (holder, expiry) = (signer.identity, command.expiry_ms);
-        if !self.decided.admit_holder(&holder, signer.is_owner, expiry, now_ms) {
+        if !self
+            .decided
+            .admit_holder(&holder, signer.is_owner, expiry, now_ms)
+        {
             let ending = self.never_executed(read, refused(Reason::Busy));
-            return Answer::Signed { ending, duplicate: false };
+            return Answer::Signed {
+                ending,
+                duplicate: false,
+            };
         }
         let target = target_of(command.action);
         let checked = self.check_use(from, read, signer, target, now_ms);
         // From here on the counter is spent, whatever comes of it.
         self.decided.consume(&holder, command.counter);
         let driven = checked.and_then(|()| {
-            let room = if signer.is_owner { Room::Owner } else { Room::Guest };
+            let room = if signer.is_owner {
+                Room::Owner
+            } else {
+                Room::Guest
+            };
             let ordered = Ordered {
                 command: read.id,
                 digest: read.digest,
@@ -217,8 +274,12 @@ impl<F: Flash> Lock<F> {
             Err(reason) => {
                 let ending = self.never_executed(read, refused(reason));
                 let intents = &self.memory.intents;
-                self.decided.remember(&holder, read.id, read.digest, ending, now_ms, intents);
-                Answer::Signed { ending, duplicate: false }
+                self.decided
+                    .remember(&holder, read.id, read.digest, ending, now_ms, intents);
+                Answer::Signed {
+                    ending,
+                    duplicate: false,
+                }
             }
         }
     }
@@ -228,7 +289,11 @@ impl<F: Flash> Lock<F> {
             return Ok(());
         }
         let owner = self.owner.as_ref().ok_or(Reason::NotOwned)?;
-        let grant = read.command.grant.as_ref().and_then(|hash| self.grants.find(hash));
+        let grant = read
+            .command
+            .grant
+            .as_ref()
+            .and_then(|hash| self.grants.find(hash));
         standing(grant.ok_or(Reason::GrantUnknown)?, owner, self.policy_epoch)
     }
 
@@ -249,8 +314,15 @@ impl<F: Flash> Lock<F> {
         if !signer.rights.contains(command.action.right()) {
             return Err(Reason::NoRight);
         }
-        let direct = self.peers.get(from).is_some_and(|peer| peer.record.link == signer.link);
-        let ahead = if direct { MAX_AHEAD_DIRECT_MS } else { MAX_AHEAD_VIA_HUB_MS };
+        let direct = self
+            .peers
+            .get(from)
+            .is_some_and(|peer| peer.record.link == signer.link);
+        let ahead = if direct {
+            MAX_AHEAD_DIRECT_MS
+        } else {
+            MAX_AHEAD_VIA_HUB_MS
+        };
         if now_ms >= command.expiry_ms {
             return Err(Reason::Expired);
         }

@@ -34,7 +34,12 @@ pub(crate) fn write<F: Flash>(
             statement: session_info(lock, to, *holder, *nonce, now_ms)
                 .sign(identity, &mut statement)?,
         },
-        Reply::Outcome { command, ending, duplicate, holder } => {
+        Reply::Outcome {
+            command,
+            ending,
+            duplicate,
+            holder,
+        } => {
             let outcome = Outcome {
                 command: *command,
                 verdict: ending.verdict,
@@ -63,17 +68,24 @@ pub(crate) fn write<F: Flash>(
                 log_head: lock.memory.history.head(),
                 log_used: lock.memory.history.used(),
             };
-            LockToHub::Report { statement: report.sign(identity, &mut statement)? }
+            LockToHub::Report {
+                statement: report.sign(identity, &mut statement)?,
+            }
         }
-        Reply::Receipt(receipt) => {
-            LockToHub::Receipt { statement: receipt.sign(identity, &mut statement)? }
-        }
+        Reply::Receipt(receipt) => LockToHub::Receipt {
+            statement: receipt.sign(identity, &mut statement)?,
+        },
         Reply::LogBatch { first } => return log_batch(lock, *first, out),
         Reply::GrantAccepted(hash) => LockToHub::GrantAccepted { hash: *hash },
-        Reply::Refused { request, reason } => {
-            LockToHub::Refused { request: *request, reason: *reason }
-        }
-        Reply::PairInfo { window, owned, policy_epoch } => LockToHub::PairInfo {
+        Reply::Refused { request, reason } => LockToHub::Refused {
+            request: *request,
+            reason: *reason,
+        },
+        Reply::PairInfo {
+            window,
+            owned,
+            policy_epoch,
+        } => LockToHub::PairInfo {
             window: *window,
             owned: *owned,
             policy_epoch: *policy_epoch,
@@ -82,7 +94,9 @@ pub(crate) fn write<F: Flash>(
         Reply::Freed { up_to } => LockToHub::Freed { up_to: *up_to },
         Reply::NextLabel(label) => {
             let bytes = label.to_bytes();
-            return LockToHub::NextLabel { label: &bytes }.encode(out).map(<[u8]>::len);
+            return LockToHub::NextLabel { label: &bytes }
+                .encode(out)
+                .map(<[u8]>::len);
         }
     };
     message.encode(out).map(<[u8]>::len)
@@ -107,7 +121,11 @@ fn session_info<F: Flash>(
         revoked: None,
         log_seq: may_view.then(|| history.newest()),
         log_head: may_view.then(|| history.head()),
-        handshakes: lock.peers.get(to).filter(|_| may_view).map(|peer| peer.handshakes),
+        handshakes: lock
+            .peers
+            .get(to)
+            .filter(|_| may_view)
+            .map(|peer| peer.handshakes),
         counter: holder.map_or(0, |holder| lock.decided.counter(&holder)),
         nonce,
         ownership: lock.owner.as_ref().map(|owner| owner.ownership),
@@ -123,16 +141,26 @@ fn log_batch<F: Flash>(lock: &Lock<F>, first: u64, out: &mut [u8]) -> Result<usi
     let mut buffer = [0; MAX_LOG_RECORD];
     for seq in first..=newest {
         // A record that cannot be read leaves a hole, and the hole shows in the chain.
-        let Ok(Some(len)) = history.read(seq, &mut buffer) else { continue };
+        let Ok(Some(len)) = history.read(seq, &mut buffer) else {
+            continue;
+        };
         let record = buffer.get(..len).ok_or(CodecError::TooLong)?;
         if records.capacity() - records.len() < 2 + len {
             break;
         }
-        let fits = records.extend_from_slice(&(len as u16).to_be_bytes()).is_ok()
+        let fits = records
+            .extend_from_slice(&(len as u16).to_be_bytes())
+            .is_ok()
             && records.extend_from_slice(record).is_ok();
         if !fits {
             return Err(CodecError::TooLong);
         }
     }
-    LockToHub::LogBatch { first, newest, records: &records }.encode(out).map(<[u8]>::len)
+    LockToHub::LogBatch {
+        first,
+        newest,
+        records: &records,
+    }
+    .encode(out)
+    .map(<[u8]>::len)
 }

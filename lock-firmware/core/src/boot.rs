@@ -59,14 +59,11 @@ impl core::error::Error for BootError {}
 /// What the lock keeps on flash.
 #[derive(Debug)]
 pub(crate) struct Memory<F> {
-    store: RecordStore<Shared<F>>,
-    pub(crate) history: History<Shared<F>>,
+    store: RecordStore<F>,
+    pub(crate) history: History<F>,
     pub(crate) intents: Intents,
     pub(crate) boot: u32,
 }
-
-/// The device as the store and the log see it: a handle each.
-pub(crate) type Shared<F> = F;
 
 /// A memory and what it remembers.
 pub(crate) struct Restored<F> {
@@ -83,37 +80,59 @@ impl<F: Flash + Clone> Memory<F> {
         settings: &Settings,
         position: Position,
     ) -> Result<Restored<F>, BootError> {
-        let log_pages =
-            flash.pages().checked_sub(settings.store_pages).ok_or(BootError::Layout)?;
-        let store_region = Region::new(flash.clone(), 0, settings.store_pages)
-            .map_err(|_| BootError::Layout)?;
-        let log_region = Region::new(flash, settings.store_pages, log_pages)
-            .map_err(|_| BootError::Layout)?;
+        let log_pages = flash
+            .pages()
+            .checked_sub(settings.store_pages)
+            .ok_or(BootError::Layout)?;
+        let store_region =
+            Region::new(flash.clone(), 0, settings.store_pages).map_err(|_| BootError::Layout)?;
+        let log_region =
+            Region::new(flash, settings.store_pages, log_pages).map_err(|_| BootError::Layout)?;
         let mut store = RecordStore::mount(store_region).map_err(|error| {
-            if error.is_temporary() { BootError::PowerLost } else { BootError::Store }
+            if error.is_temporary() {
+                BootError::PowerLost
+            } else {
+                BootError::Store
+            }
         })?;
-        let boot = load::<u32, _>(&store, BOOT)?.unwrap_or(0).checked_add(1).ok_or(BootError::Store)?;
+        let boot = load::<u32, _>(&store, BOOT)?
+            .unwrap_or(0)
+            .checked_add(1)
+            .ok_or(BootError::Store)?;
         let policy_epoch = load(&store, POLICY_EPOCH)?.unwrap_or(0);
         let owner: Option<Owner> = load(&store, OWNER)?;
         let peers = load_peers(&store, owner.as_ref())?;
         save(&mut store, &[(BOOT, Some(Value::Count(boot)))]).map_err(|()| BootError::PowerLost)?;
 
         let ring = LogRing::mount(log_region).map_err(|_| BootError::Log)?;
-        let (mut history, mut intents) =
-            History::open(ring, boot).map_err(|_| BootError::Log)?;
+        let (mut history, mut intents) = History::open(ring, boot).map_err(|_| BootError::Log)?;
         if let Some(open) = intents.open().copied() {
             let mut entry = Entry::new(LogEvent::Outcome, Cause::Boot);
             entry.command = Some(open.command);
             entry.reason = Some(INTERRUPTED.reason);
             entry.position = Some(position);
-            history.write(&entry, Room::Owner, 0).map_err(|_| BootError::Log)?;
+            history
+                .write(&entry, Room::Owner, 0)
+                .map_err(|_| BootError::Log)?;
             intents.end(&open.command, INTERRUPTED);
         }
         let mut started = Entry::new(LogEvent::Boot, Cause::Boot);
         started.position = Some(position);
-        history.write(&started, Room::Optional, 0).map_err(|_| BootError::Log)?;
-        let memory = Self { store, history, intents, boot };
-        Ok(Restored { memory, owner, policy_epoch, peers })
+        history
+            .write(&started, Room::Optional, 0)
+            .map_err(|_| BootError::Log)?;
+        let memory = Self {
+            store,
+            history,
+            intents,
+            boot,
+        };
+        Ok(Restored {
+            memory,
+            owner,
+            policy_epoch,
+            peers,
+        })
     }
 }
 
@@ -124,7 +143,13 @@ impl<F: Flash> Memory<F> {
         owner: &Owner,
         peers: impl Iterator<Item = (Place, &'a PeerRecord)>,
     ) -> Result<(), ()> {
-        let mut values = [(OWNER, Some(Value::Owner(owner))), (0, None), (0, None), (0, None), (0, None)];
+        let mut values = [
+            (OWNER, Some(Value::Owner(owner))),
+            (0, None),
+            (0, None),
+            (0, None),
+            (0, None),
+        ];
         for (slot, (place, record)) in values.iter_mut().skip(1).zip(peers) {
             *slot = (PEER + u16::from(place.0), Some(Value::Peer(record)));
         }
@@ -134,7 +159,10 @@ impl<F: Flash> Memory<F> {
 
     /// Makes one enrolled peer's record durable.
     pub(crate) fn save_peer(&mut self, place: Place, record: &PeerRecord) -> Result<(), ()> {
-        save(&mut self.store, &[(PEER + u16::from(place.0), Some(Value::Peer(record)))])
+        save(
+            &mut self.store,
+            &[(PEER + u16::from(place.0), Some(Value::Peer(record)))],
+        )
     }
 
     /// Erases owner and peers and raises the policy epoch, as one batch.
@@ -192,6 +220,7 @@ fn save<F: Flash>(
         changes.push(change).map_err(|_| ())?;
     }
     let saved = store.commit(&changes).map_err(|_| ());
+    drop(changes);
     buffers.zeroize();
     saved
 }
@@ -212,10 +241,7 @@ where
 
 /// An owner without its device's record, or a peer without an owner, is no state that a claim or a
 /// reset can leave: recovery.
-fn load_peers<F: Flash>(
-    store: &RecordStore<F>,
-    owner: Option<&Owner>,
-) -> Result<Peers, BootError> {
+fn load_peers<F: Flash>(store: &RecordStore<F>, owner: Option<&Owner>) -> Result<Peers, BootError> {
     let mut peers = Peers::default();
     let mut owner_device: Option<LinkKey> = None;
     for place in 0..ENROLLED {
@@ -224,5 +250,9 @@ fn load_peers<F: Flash>(
             peers.put(Place(place), Peer::new(record, true));
         }
     }
-    if owner_device == owner.map(|owner| owner.keys.link) { Ok(peers) } else { Err(BootError::Store) }
+    if owner_device == owner.map(|owner| owner.keys.link) {
+        Ok(peers)
+    } else {
+        Err(BootError::Store)
+    }
 }

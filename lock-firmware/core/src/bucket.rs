@@ -14,7 +14,10 @@ pub(crate) struct Bucket {
 
 impl Default for Bucket {
     fn default() -> Self {
-        Self { tokens: BURST, refilled_ms: 0 }
+        Self {
+            tokens: BURST,
+            refilled_ms: 0,
+        }
     }
 }
 

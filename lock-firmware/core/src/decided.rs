@@ -55,7 +55,10 @@ pub(crate) struct DecidedTable {
 impl DecidedTable {
     /// The last counter of `holder` in this run; 0 before the first.
     pub(crate) fn counter(&self, holder: &IdentityKey) -> u64 {
-        self.holders.iter().find(|known| known.key == *holder).map_or(0, |known| known.counter)
+        self.holders
+            .iter()
+            .find(|known| known.key == *holder)
+            .map_or(0, |known| known.counter)
     }
 
     pub(crate) fn recall(
@@ -65,8 +68,10 @@ impl DecidedTable {
         digest: &Digest32,
         now_ms: u64,
     ) -> Recall {
-        let found =
-            self.results.iter_mut().find(|d| d.command == *command && d.holder == *holder);
+        let found = self
+            .results
+            .iter_mut()
+            .find(|d| d.command == *command && d.holder == *holder);
         match found {
             None => Recall::New,
             Some(decided) if decided.digest == *digest => {
@@ -93,13 +98,23 @@ impl DecidedTable {
         if expiry_ms <= self.turned_away_until_ms {
             return false;
         }
-        let limit = if is_owner { HOLDERS } else { HOLDERS - OWNER_HOLDERS };
+        let limit = if is_owner {
+            HOLDERS
+        } else {
+            HOLDERS - OWNER_HOLDERS
+        };
         let others = self.holders.iter().filter(|known| !known.is_owner).count();
         if self.holders.is_full() || (!is_owner && others >= limit) {
-            self.holders.retain(|known| now_ms.saturating_sub(known.used_ms) <= KEPT_MS);
+            self.holders
+                .retain(|known| now_ms.saturating_sub(known.used_ms) <= KEPT_MS);
         }
         let others = self.holders.iter().filter(|known| !known.is_owner).count();
-        let entry = Holder { key: *holder, counter: 0, used_ms: now_ms, is_owner };
+        let entry = Holder {
+            key: *holder,
+            counter: 0,
+            used_ms: now_ms,
+            is_owner,
+        };
         if (is_owner || others < limit) && self.holders.push(entry).is_ok() {
             return true;
         }
@@ -125,8 +140,15 @@ impl DecidedTable {
         now_ms: u64,
         intents: &Intents,
     ) {
-        let is_owner = self.holders.iter().any(|known| known.key == *holder && known.is_owner);
-        let own = self.results.iter().filter(|decided| decided.holder == *holder).count();
+        let is_owner = self
+            .holders
+            .iter()
+            .any(|known| known.key == *holder && known.is_owner);
+        let own = self
+            .results
+            .iter()
+            .filter(|decided| decided.holder == *holder)
+            .count();
         let room = if is_owner { RESULTS } else { RESULTS - SHARE };
         if self.results.len() >= room || (!is_owner && own >= SHARE) {
             self.results.retain(|decided| {
@@ -134,9 +156,19 @@ impl DecidedTable {
                     && intents.find(&decided.command).is_none()
             });
         }
-        let own = self.results.iter().filter(|decided| decided.holder == *holder).count();
+        let own = self
+            .results
+            .iter()
+            .filter(|decided| decided.holder == *holder)
+            .count();
         if self.results.len() < room && (is_owner || own < SHARE) {
-            let decided = Decided { holder: *holder, command, digest, ending, used_ms: now_ms };
+            let decided = Decided {
+                holder: *holder,
+                command,
+                digest,
+                ending,
+                used_ms: now_ms,
+            };
             // Bounded by `room` above.
             let _ = self.results.push(decided);
         }

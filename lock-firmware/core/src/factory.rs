@@ -61,6 +61,11 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { auto_relock_ms: None, motor_timeout_ms: 5_000, psm: 0, store_pages: 4 }
+        Self {
+            auto_relock_ms: None,
+            motor_timeout_ms: 5_000,
+            psm: 0,
+            store_pages: 4,
+        }
     }
 }

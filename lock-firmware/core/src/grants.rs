@@ -20,7 +20,10 @@ pub(crate) struct Grants {
 
 impl Grants {
     pub(crate) fn find(&self, hash: &Digest32) -> Option<&Grant> {
-        self.kept.iter().find(|kept| kept.hash == *hash).map(|kept| &kept.grant)
+        self.kept
+            .iter()
+            .find(|kept| kept.hash == *hash)
+            .map(|kept| &kept.grant)
     }
 
     pub(crate) fn insert(&mut self, verified: VerifiedGrant) {
@@ -39,8 +42,12 @@ impl Grants {
         self.kept
             .iter()
             .map(|kept| &kept.grant)
-            .filter(|grant| grant.holder_link == *peer && standing(grant, owner, policy_epoch).is_ok())
-            .fold(Rights::default(), |rights, grant| rights.union(grant.rights))
+            .filter(|grant| {
+                grant.holder_link == *peer && standing(grant, owner, policy_epoch).is_ok()
+            })
+            .fold(Rights::default(), |rights, grant| {
+                rights.union(grant.rights)
+            })
     }
 
     pub(crate) fn clear(&mut self) {

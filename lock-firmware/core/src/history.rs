@@ -9,7 +9,6 @@ use drawbridge_protocol::report::{Cause, Position};
 use crate::flash::Flash;
 use crate::intents::{Ending, Intents};
 use crate::log_ring::{LogError, LogRing};
-use crate::outcomes::ending_of;
 
 /// From this share on, in percent, a guest's command is refused: what is left is for the owner, for
 /// local causes, and for the outcome of what has begun.
@@ -68,21 +67,35 @@ pub(crate) struct History<F> {
 impl<F: Flash> History<F> {
     /// Takes over a mounted ring, and rebuilds the index of intents from it.
     pub(crate) fn open(ring: LogRing<F>, boot: u32) -> Result<(Self, Intents), LogError> {
-        let mut history = Self { ring, boot, head: Digest32::ZERO };
+        let mut history = Self {
+            ring,
+            boot,
+            head: Digest32::ZERO,
+        };
         let mut buffer = [0; MAX_LOG_RECORD];
-        let oldest = history.ring.oldest().unwrap_or_else(|| history.ring.next_seq());
+        let oldest = history
+            .ring
+            .oldest()
+            .unwrap_or_else(|| history.ring.next_seq());
         let mut intents = Intents::new(oldest);
         for seq in oldest..history.ring.next_seq() {
-            let Some(len) = history.ring.read(seq, &mut buffer)? else { continue };
+            let Some(len) = history.ring.read(seq, &mut buffer)? else {
+                continue;
+            };
             let bytes = buffer.get(..len).unwrap_or(&[]);
             history.head = Digest32::of(bytes);
-            let Ok(record) = LogRecord::decode(bytes) else { continue };
+            let Ok(record) = LogRecord::decode(bytes) else {
+                continue;
+            };
             match (record.event, record.command, record.evidence) {
                 (LogEvent::Intent, Some(command), Some(evidence)) => {
                     intents.begin(command, Digest32::of(evidence), seq);
                 }
                 (LogEvent::Outcome, Some(command), _) => {
-                    intents.end(&command, ending_of(record.reason.unwrap_or(Reason::None)));
+                    intents.end(
+                        &command,
+                        Ending::of_motor(record.reason.unwrap_or(Reason::None)),
+                    );
                 }
                 _ => {}
             }
@@ -116,7 +129,12 @@ impl<F: Flash> History<F> {
     }
 
     /// Writes a record and returns its number; `None` when it was left out.
-    pub(crate) fn write(&mut self, entry: &Entry<'_>, room: Room, now_ms: u64) -> Result<Option<u64>, LogError> {
+    pub(crate) fn write(
+        &mut self,
+        entry: &Entry<'_>,
+        room: Room,
+        now_ms: u64,
+    ) -> Result<Option<u64>, LogError> {
         match room {
             Room::Optional if self.is_closed_to_guests() => return Ok(None),
             Room::Guest if self.is_closed_to_guests() => return Err(LogError::Full),
@@ -164,14 +182,22 @@ impl<F: Flash> History<F> {
     /// the newest record stays, so that the chain has something to hang on.
     pub(crate) fn free(&mut self, seq: u64, head: &Digest32) -> Result<(), Reason> {
         let mut buffer = [0; MAX_LOG_RECORD];
-        let len = self.ring.read(seq, &mut buffer).map_err(|_| Reason::Storage)?;
-        let bytes = len.and_then(|len| buffer.get(..len)).ok_or(Reason::WrongHead)?;
+        let len = self
+            .ring
+            .read(seq, &mut buffer)
+            .map_err(|_| Reason::Storage)?;
+        let bytes = len
+            .and_then(|len| buffer.get(..len))
+            .ok_or(Reason::WrongHead)?;
         if Digest32::of(bytes) != *head {
             return Err(Reason::WrongHead);
         }
-        self.ring.free_to(seq).map(|_| ()).map_err(|_| Reason::Storage)
+        self.ring
+            .free_to(seq)
+            .map(|_| ())
+            .map_err(|_| Reason::Storage)
     }
 }
 
 /// The ending that an intent without an outcome gets at boot: the motor is never driven again.
-pub(crate) const INTERRUPTED: Ending = ending_of(Reason::Interrupted);
+pub(crate) const INTERRUPTED: Ending = Ending::of_motor(Reason::Interrupted);

@@ -15,6 +15,17 @@ pub(crate) struct Ending {
     pub(crate) reason: Reason,
 }
 
+impl Ending {
+    /// The ending of a command whose motor was started and whose outcome record gives `reason`.
+    pub(crate) const fn of_motor(reason: Reason) -> Self {
+        let verdict = match reason {
+            Reason::None => Verdict::Done,
+            _ => Verdict::Failed,
+        };
+        Self { verdict, reason }
+    }
+}
+
 /// One intent of a command.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Indexed {
@@ -38,7 +49,10 @@ pub(crate) struct Intents {
 impl Intents {
     /// Empty; the log's oldest record has the number `oldest`.
     pub(crate) const fn new(oldest: u64) -> Self {
-        Self { entries: Deque::new(), complete_from: oldest }
+        Self {
+            entries: Deque::new(),
+            complete_from: oldest,
+        }
     }
 
     pub(crate) fn begin(&mut self, command: CommandId, digest: Digest32, seq: u64) {
@@ -47,25 +61,41 @@ impl Intents {
         {
             self.complete_from = dropped.seq + 1;
         }
-        let entry = Indexed { command, digest, seq, ending: None };
+        let entry = Indexed {
+            command,
+            digest,
+            seq,
+            ending: None,
+        };
         if self.entries.push_back(entry).is_err() {
             self.complete_from = seq + 1;
         }
     }
 
     pub(crate) fn end(&mut self, command: &CommandId, ending: Ending) {
-        if let Some(entry) = self.entries.iter_mut().rev().find(|e| e.command == *command) {
+        if let Some(entry) = self
+            .entries
+            .iter_mut()
+            .rev()
+            .find(|e| e.command == *command)
+        {
             entry.ending = Some(ending);
         }
     }
 
     pub(crate) fn find(&self, command: &CommandId) -> Option<&Indexed> {
-        self.entries.iter().rev().find(|entry| entry.command == *command)
+        self.entries
+            .iter()
+            .rev()
+            .find(|entry| entry.command == *command)
     }
 
     /// The intent that never got an outcome, if the newest one did not: power was lost under it.
     pub(crate) fn open(&self) -> Option<&Indexed> {
-        self.entries.iter().rev().find(|entry| entry.ending.is_none())
+        self.entries
+            .iter()
+            .rev()
+            .find(|entry| entry.ending.is_none())
     }
 
     /// Whether a command signed when `log_position` was the newest record would be in the index

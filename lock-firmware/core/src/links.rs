@@ -77,7 +77,10 @@ impl Link {
             return Some(self.up_ms + IN_WINDOW_MS);
         }
         let from_up = self.up_ms + FROM_LINK_UP_MS;
-        Some(self.first_frame_ms.map_or(from_up, |first| from_up.min(first + FROM_FIRST_FRAME_MS)))
+        Some(
+            self.first_frame_ms
+                .map_or(from_up, |first| from_up.min(first + FROM_FIRST_FRAME_MS)),
+        )
     }
 }
 

@@ -186,7 +186,9 @@ impl<F: Flash> Lock<F> {
         if self.halted {
             return;
         }
-        let Some(state) = self.links.get_mut(link) else { return };
+        let Some(state) = self.links.get_mut(link) else {
+            return;
+        };
         if state.closing {
             return;
         }
@@ -196,7 +198,9 @@ impl<F: Flash> Lock<F> {
         let len = match state.incoming.push(packet) {
             Ok(None) => return,
             Ok(Some(complete)) => {
-                let Some(target) = message.get_mut(..complete.len()) else { return };
+                let Some(target) = message.get_mut(..complete.len()) else {
+                    return;
+                };
                 target.copy_from_slice(complete);
                 complete.len()
             }
@@ -215,11 +219,19 @@ impl<F: Flash> Lock<F> {
         }
         let before = core::mem::replace(&mut self.sensors, sensors);
         if sensors.tamper && !before.tamper {
-            self.note(&Entry::new(LogEvent::Tamper, Cause::Sensor), Room::Optional, now_ms);
+            self.note(
+                &Entry::new(LogEvent::Tamper, Cause::Sensor),
+                Room::Optional,
+                now_ms,
+            );
         }
         let weak = |battery| battery < crate::sensors::MOTOR_BATTERY_FLOOR;
         if weak(sensors.battery) && !weak(before.battery) {
-            self.note(&Entry::new(LogEvent::BatteryLow, Cause::Sensor), Room::Optional, now_ms);
+            self.note(
+                &Entry::new(LogEvent::BatteryLow, Cause::Sensor),
+                Room::Optional,
+                now_ms,
+            );
         }
         if self.actuation.is_some() {
             self.watch_motor(now_ms);
@@ -258,12 +270,17 @@ impl<F: Flash> Lock<F> {
         if self.halted {
             return;
         }
-        if self.window.as_ref().is_some_and(|window| !window.is_open(now_ms)) {
+        if self
+            .window
+            .as_ref()
+            .is_some_and(|window| !window.is_open(now_ms))
+        {
             self.close_window();
         }
         let window_open = self.window.is_some();
         let overdue = |link: &&mut Link| {
-            link.deadline(window_open).is_some_and(|deadline| now_ms >= deadline)
+            link.deadline(window_open)
+                .is_some_and(|deadline| now_ms >= deadline)
         };
         let mut late = 0;
         for link in self.links.iter_mut().filter(overdue) {
@@ -319,7 +336,11 @@ impl<F: Flash> Lock<F> {
             log_newest: self.memory.history.newest(),
             log_oldest: self.memory.history.oldest(),
             log_used: self.memory.history.used(),
-            sessions: self.peers.iter().filter(|(_, peer)| peer.session.is_some()).count() as u8,
+            sessions: self
+                .peers
+                .iter()
+                .filter(|(_, peer)| peer.session.is_some())
+                .count() as u8,
             halted: self.halted,
         }
     }

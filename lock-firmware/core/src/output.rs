@@ -44,17 +44,39 @@ pub enum Output<'o> {
 /// An answer, small while it waits; it becomes bytes, signed and sealed, when its turn comes.
 #[derive(Debug, Clone)]
 pub(crate) enum Reply {
-    SessionInfo { nonce: Option<Nonce>, holder: Option<IdentityKey> },
-    Outcome { command: CommandId, ending: Ending, duplicate: bool, holder: IdentityKey },
+    SessionInfo {
+        nonce: Option<Nonce>,
+        holder: Option<IdentityKey>,
+    },
+    Outcome {
+        command: CommandId,
+        ending: Ending,
+        duplicate: bool,
+        holder: IdentityKey,
+    },
     GrantAccepted(Digest32),
-    Refused { request: u8, reason: Reason },
-    LogBatch { first: u64 },
-    PairInfo { window: Nonce, owned: bool, policy_epoch: u32 },
+    Refused {
+        request: u8,
+        reason: Reason,
+    },
+    LogBatch {
+        first: u64,
+    },
+    PairInfo {
+        window: Nonce,
+        owned: bool,
+        policy_epoch: u32,
+    },
     Receipt(Receipt),
     PskOffer(PskGeneration),
     NextLabel(Label),
-    Report { cause: Cause, command: Option<CommandId> },
-    Freed { up_to: u64 },
+    Report {
+        cause: Cause,
+        command: Option<CommandId>,
+    },
+    Freed {
+        up_to: u64,
+    },
 }
 
 /// A link message on its way, fragment by fragment.
@@ -91,7 +113,10 @@ impl<F: Flash> Lock<F> {
         if self.outbound.replies.push_back((to, reply)).is_ok() {
             return;
         }
-        let link = self.peers.get(to).and_then(|peer| peer.session.as_ref()?.link);
+        let link = self
+            .peers
+            .get(to)
+            .and_then(|peer| peer.session.as_ref()?.link);
         if let Some(state) = link.and_then(|id| self.links.get_mut(id)) {
             state.closing = true;
         }
@@ -115,12 +140,19 @@ impl<F: Flash> Lock<F> {
         }
         loop {
             if let Some((link, len)) = self.next_fragment(buffer) {
-                return Some(Output::Packet { link, bytes: buffer.get(..len)? });
+                return Some(Output::Packet {
+                    link,
+                    bytes: buffer.get(..len)?,
+                });
             }
             if self.say_next() || self.answer_next(now_ms) {
                 continue;
             }
-            let closing = self.links.iter().find(|link| link.closing).map(|link| link.id);
+            let closing = self
+                .links
+                .iter()
+                .find(|link| link.closing)
+                .map(|link| link.id);
             return closing.map(|link| {
                 self.drop_link(link);
                 Output::Disconnect { link }
@@ -134,7 +166,10 @@ impl<F: Flash> Lock<F> {
         let link = sending.link;
         let cut = self.links.get_mut(link).and_then(|state| {
             let message = sending.message.get(..sending.len)?;
-            state.outgoing.fragment(message, sending.sent, buffer, state.packet).ok()
+            state
+                .outgoing
+                .fragment(message, sending.sent, buffer, state.packet)
+                .ok()
         });
         let Some((fragment, taken)) = cut else {
             self.outbound.sending = None;
@@ -159,7 +194,9 @@ impl<F: Flash> Lock<F> {
         let message = match &say {
             Some(Say::Hello) => {
                 let own = drawbridge_protocol::hello::LockHello::new(psm, nonce);
-                own.encode(&mut hello).map(LinkMessage::LockHello).unwrap_or(LinkMessage::Denied)
+                own.encode(&mut hello)
+                    .map(LinkMessage::LockHello)
+                    .unwrap_or(LinkMessage::Denied)
             }
             Some(Say::Handshake2(message)) => LinkMessage::Handshake2(message),
             Some(Say::Denied) | None => LinkMessage::Denied,
@@ -171,11 +208,21 @@ impl<F: Flash> Lock<F> {
     /// Makes the next answer into a record; one that has nowhere to go is dropped, and its peer
     /// asks again.
     fn answer_next(&mut self, now_ms: u64) -> bool {
-        let Some((to, reply)) = self.outbound.replies.pop_front() else { return false };
+        let Some((to, reply)) = self.outbound.replies.pop_front() else {
+            return false;
+        };
         let mut plain = [0; MAX_PLAINTEXT];
-        let Ok(len) = self.write_reply(to, &reply, now_ms, &mut plain) else { return true };
-        let Some(plaintext) = plain.get(..len) else { return true };
-        let Some(live) = self.peers.get_mut(to).and_then(|peer| peer.session.as_mut()) else {
+        let Ok(len) = self.write_reply(to, &reply, now_ms, &mut plain) else {
+            return true;
+        };
+        let Some(plaintext) = plain.get(..len) else {
+            return true;
+        };
+        let Some(live) = self
+            .peers
+            .get_mut(to)
+            .and_then(|peer| peer.session.as_mut())
+        else {
             return true;
         };
         let Some(link) = live.link else { return true };
@@ -206,5 +253,10 @@ impl<F: Flash> Lock<F> {
 fn sending(link: LinkId, message: &LinkMessage<'_>) -> Option<Sending> {
     let mut bytes = [0; MAX_LINK_MESSAGE];
     let len = message.encode(&mut bytes).ok()?.len();
-    Some(Sending { link, message: bytes, len, sent: 0 })
+    Some(Sending {
+        link,
+        message: bytes,
+        len,
+        sent: 0,
+    })
 }

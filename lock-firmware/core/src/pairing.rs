@@ -51,7 +51,9 @@ impl<F: Flash> Lock<F> {
 
         let mut taken = Entry::new(LogEvent::Claimed, Cause::Command);
         taken.actor = Some(claim.owner.identity);
-        let seq = self.note(&taken, Room::Owner, now_ms).ok_or(Reason::Storage)?;
+        let seq = self
+            .note(&taken, Room::Owner, now_ms)
+            .ok_or(Reason::Storage)?;
         let owner = Owner {
             keys: claim.owner,
             ownership: OwnershipId::of_claim(statement),
@@ -62,13 +64,20 @@ impl<F: Flash> Lock<F> {
             log_seq: seq,
             made_at: claim.made_at,
         };
-        let named = || core::iter::once(claim.owner.link).chain(claim.peers().map(|peer| peer.link));
+        let named =
+            || core::iter::once(claim.owner.link).chain(claim.peers().map(|peer| peer.link));
         let mut records = heapless::Vec::<PeerRecord, 4>::new();
         for link in named() {
             let ring = PskRing::pairing(self.keys.pair_psk.clone());
-            records.push(PeerRecord { link, ring }).map_err(|_| Reason::Form)?;
+            records
+                .push(PeerRecord { link, ring })
+                .map_err(|_| Reason::Form)?;
         }
-        if self.memory.save_claim(&owner, (0..).map(Place).zip(&records)).is_err() {
+        if self
+            .memory
+            .save_claim(&owner, (0..).map(Place).zip(&records))
+            .is_err()
+        {
             self.halt();
             return Err(Reason::Storage);
         }
@@ -110,8 +119,14 @@ impl<F: Flash> Lock<F> {
     /// Erases owner, peers and their keys; keeps the log and raises the policy epoch, so that no
     /// old grant comes back to life.
     pub(crate) fn factory_reset(&mut self, now_ms: u64) {
-        let Some(raised) = self.policy_epoch.checked_add(1) else { return };
-        self.note(&Entry::new(LogEvent::FactoryReset, Cause::ByHand), Room::Owner, now_ms);
+        let Some(raised) = self.policy_epoch.checked_add(1) else {
+            return;
+        };
+        self.note(
+            &Entry::new(LogEvent::FactoryReset, Cause::ByHand),
+            Room::Owner,
+            now_ms,
+        );
         if self.halted {
             return;
         }
@@ -143,5 +158,8 @@ fn check_keys(claim: &Claim, own: LinkKey) -> Result<(), Reason> {
         }
     }
     claim.audit_key.check().map_err(|_| Reason::Form)?;
-    claim.time_key.map_or(Ok(()), |key| key.check()).map_err(|_| Reason::Form)
+    claim
+        .time_key
+        .map_or(Ok(()), |key| key.check())
+        .map_err(|_| Reason::Form)
 }

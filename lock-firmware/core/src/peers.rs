@@ -50,7 +50,14 @@ pub(crate) struct Peer {
 
 impl Peer {
     pub(crate) const fn new(record: PeerRecord, enrolled: bool) -> Self {
-        Self { record, enrolled, offered: None, handshakes: 0, session: None, fresh: None }
+        Self {
+            record,
+            enrolled,
+            offered: None,
+            handshakes: 0,
+            session: None,
+            fresh: None,
+        }
     }
 }
 
@@ -62,15 +69,22 @@ pub(crate) struct Peers {
 
 impl Peers {
     pub(crate) fn get(&self, place: Place) -> Option<&Peer> {
-        self.places.get(usize::from(place.0)).and_then(Option::as_ref)
+        self.places
+            .get(usize::from(place.0))
+            .and_then(Option::as_ref)
     }
 
     pub(crate) fn get_mut(&mut self, place: Place) -> Option<&mut Peer> {
-        self.places.get_mut(usize::from(place.0)).and_then(Option::as_mut)
+        self.places
+            .get_mut(usize::from(place.0))
+            .and_then(Option::as_mut)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Place, &Peer)> {
-        (0..).map(Place).zip(&self.places).filter_map(|(place, peer)| Some((place, peer.as_ref()?)))
+        (0..)
+            .map(Place)
+            .zip(&self.places)
+            .filter_map(|(place, peer)| Some((place, peer.as_ref()?)))
     }
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (Place, &mut Peer)> {
@@ -81,7 +95,9 @@ impl Peers {
     }
 
     pub(crate) fn find(&self, link: &LinkKey) -> Option<Place> {
-        self.iter().find(|(_, peer)| peer.record.link == *link).map(|(place, _)| place)
+        self.iter()
+            .find(|(_, peer)| peer.record.link == *link)
+            .map(|(place, _)| place)
     }
 
     /// Puts a peer at `place`, over whoever was there.

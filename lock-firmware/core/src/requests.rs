@@ -26,7 +26,10 @@ impl<F: Flash> Lock<F> {
     ) {
         let enrolled = self.peers.get(from).is_some_and(|peer| peer.enrolled);
         let number = request.number();
-        let refuse = |reason| Reply::Refused { request: number, reason };
+        let refuse = |reason| Reply::Refused {
+            request: number,
+            reason,
+        };
         match request {
             HubToLock::PairInfoRequest => {
                 let reply = match &self.window {
@@ -41,18 +44,26 @@ impl<F: Flash> Lock<F> {
             }
             HubToLock::Claim { statement } => {
                 let answer = self.take_claim(statement, now_ms, entropy);
-                let reply = answer.map_or_else(refuse, |receipt| Reply::Receipt(receipt));
+                let reply = answer.map_or_else(refuse, Reply::Receipt);
                 self.reply(from, reply);
             }
             HubToLock::SessionInfoRequest { nonce, holder } => {
                 let holder = holder.or(self.owner.as_ref().map(|owner| owner.keys.identity));
-                self.reply(from, Reply::SessionInfo { nonce: Some(*nonce), holder });
+                self.reply(
+                    from,
+                    Reply::SessionInfo {
+                        nonce: Some(*nonce),
+                        holder,
+                    },
+                );
             }
             _ if !enrolled => self.reply(from, refuse(Reason::NotAllowed)),
             HubToLock::Command { statement } => self.handle_command(from, statement, now_ms),
             HubToLock::Query { statement } => self.handle_query(from, statement, now_ms),
             HubToLock::PresentGrant { statement } => {
-                let reply = self.take_grant(statement).map_or_else(refuse, Reply::GrantAccepted);
+                let reply = self
+                    .take_grant(statement)
+                    .map_or_else(refuse, Reply::GrantAccepted);
                 self.reply(from, reply);
             }
             HubToLock::AuditAck { statement } => {
@@ -70,7 +81,13 @@ impl<F: Flash> Lock<F> {
                 self.reply(from, Reply::LogBatch { first: *first });
             }
             HubToLock::ReportRequest => {
-                self.reply(from, Reply::Report { cause: Cause::Sensor, command: None });
+                self.reply(
+                    from,
+                    Reply::Report {
+                        cause: Cause::Sensor,
+                        command: None,
+                    },
+                );
             }
             _ => self.reply(from, refuse(Reason::Unsupported)),
         }
@@ -88,7 +105,8 @@ impl<F: Flash> Lock<F> {
         if peer.record.link == owner.keys.link {
             return Rights::ALL;
         }
-        self.grants.rights_of(&peer.record.link, owner, self.policy_epoch)
+        self.grants
+            .rights_of(&peer.record.link, owner, self.policy_epoch)
     }
 
     /// Tells everybody who may know.
@@ -105,7 +123,10 @@ impl<F: Flash> Lock<F> {
         }
     }
 
-    fn take_grant(&mut self, statement: &[u8]) -> Result<drawbridge_protocol::ids::Digest32, Reason> {
+    fn take_grant(
+        &mut self,
+        statement: &[u8],
+    ) -> Result<drawbridge_protocol::ids::Digest32, Reason> {
         let verified = Grant::verify(statement).map_err(|error| match error {
             drawbridge_protocol::cose::CoseError::NotAuthentic => Reason::Signature,
             _ => Reason::Form,
@@ -141,8 +162,13 @@ impl<F: Flash> Lock<F> {
 
     /// The peer stored what was proposed: now the lock commits it, durably, before it answers to it.
     fn commit_psk(&mut self, from: Place, generation: Generation) {
-        let Some(peer) = self.peers.get_mut(from) else { return };
-        let Some(offered) = peer.offered.take_if(|offered| offered.generation == generation) else {
+        let Some(peer) = self.peers.get_mut(from) else {
+            return;
+        };
+        let Some(offered) = peer
+            .offered
+            .take_if(|offered| offered.generation == generation)
+        else {
             return;
         };
         if !peer.record.ring.advance(offered) {

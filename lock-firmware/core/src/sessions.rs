@@ -32,7 +32,10 @@ impl<F: Flash> Lock<F> {
         match LinkMessage::decode(message) {
             Ok(LinkMessage::InitiatorHello(hello)) => self.handle_hello(link, hello),
             Ok(LinkMessage::Handshake1(message)) => {
-                if self.handle_handshake(link, message, now_ms, entropy).is_none() {
+                if self
+                    .handle_handshake(link, message, now_ms, entropy)
+                    .is_none()
+                {
                     self.refuse_link(link);
                 }
             }
@@ -59,21 +62,27 @@ impl<F: Flash> Lock<F> {
     ) -> Option<()> {
         let state = self.links.get_mut(link)?;
         let hello = InitiatorHello::decode(&state.initiator_hello).ok()?;
-        if hello.version != version::CURRENT || hello.features != 0 || !self.handshakes.take(now_ms) {
+        if hello.version != version::CURRENT || hello.features != 0 || !self.handshakes.take(now_ms)
+        {
             return None;
         }
         let mut buffer = [0; MAX_HELLO];
-        let lock_hello = LockHello::new(self.settings.psm, state.nonce).encode(&mut buffer).ok()?;
+        let lock_hello = LockHello::new(self.settings.psm, state.nonce)
+            .encode(&mut buffer)
+            .ok()?;
         let prologue = Prologue::new(self.factory.lock, lock_hello, &state.initiator_hello).ok()?;
         let ephemeral = LinkSecret::generate(entropy);
-        let responder =
-            Responder::read(&prologue, &self.factory.link, &ephemeral, message).ok()?;
+        let responder = Responder::read(&prologue, &self.factory.link, &ephemeral, message).ok()?;
         let generation = responder.generation;
         let (place, psk) = match self.peers.find(&responder.peer) {
-            Some(place) if place != Peers::candidate_place() => {
-                (place, self.peers.get(place)?.record.ring.find(generation)?.clone())
-            }
-            _ => (self.admit_candidate(&responder, hello.purpose, now_ms)?, self.keys.pair_psk.clone()),
+            Some(place) if place != Peers::candidate_place() => (
+                place,
+                self.peers.get(place)?.record.ring.find(generation)?.clone(),
+            ),
+            _ => (
+                self.admit_candidate(&responder, hello.purpose, now_ms)?,
+                self.keys.pair_psk.clone(),
+            ),
         };
         self.shake(responder, place, &psk, link, now_ms, entropy)
     }
@@ -85,16 +94,32 @@ impl<F: Flash> Lock<F> {
         purpose: Purpose,
         now_ms: u64,
     ) -> Option<Place> {
-        let window = self.window.as_mut().filter(|window| window.is_open(now_ms))?;
+        let window = self
+            .window
+            .as_mut()
+            .filter(|window| window.is_open(now_ms))?;
         if purpose != Purpose::Pair || responder.generation != 0 || !window.attempt() {
             return None;
         }
         responder.peer.check().ok()?;
         let place = Peers::candidate_place();
         // A candidate that has proven itself keeps its session until the new one is proven too.
-        if self.peers.get(place).is_none_or(|known| known.record.link != responder.peer) {
+        if self
+            .peers
+            .get(place)
+            .is_none_or(|known| known.record.link != responder.peer)
+        {
             let ring = PskRing::pairing(self.keys.pair_psk.clone());
-            self.peers.put(place, Peer::new(PeerRecord { link: responder.peer, ring }, false));
+            self.peers.put(
+                place,
+                Peer::new(
+                    PeerRecord {
+                        link: responder.peer,
+                        ring,
+                    },
+                    false,
+                ),
+            );
         }
         Some(place)
     }
@@ -113,7 +138,12 @@ impl<F: Flash> Lock<F> {
         let (current, next) = (Label::generate(entropy), Label::generate(entropy));
         let session = responder.finish(psk, current, next, &mut message).ok()?;
         let peer = self.peers.get_mut(place)?;
-        peer.fresh = Some(Live { session, link: Some(link), born_ms: now_ms, generation });
+        peer.fresh = Some(Live {
+            session,
+            link: Some(link),
+            born_ms: now_ms,
+            generation,
+        });
         self.links.get_mut(link)?.say = Some(Say::Handshake2(message));
         Some(())
     }
@@ -140,7 +170,9 @@ impl<F: Flash> Lock<F> {
     /// An unknown session id is met by a new handshake on the same link; anything else that does
     /// not open ends the link.
     fn refuse_record(&mut self, link: LinkId) {
-        let Some(state) = self.links.get_mut(link) else { return };
+        let Some(state) = self.links.get_mut(link) else {
+            return;
+        };
         if state.proven.is_none() && state.say.is_none() {
             state.say = Some(Say::Denied);
             self.strangers += 1;
@@ -160,7 +192,8 @@ impl<F: Flash> Lock<F> {
     ) -> Option<(Place, usize)> {
         let (place, is_fresh) = self.peers.iter().find_map(|(place, peer)| {
             let addressed = |live: &Option<Live>| {
-                live.as_ref().is_some_and(|live| live.session.is_addressed_by(record))
+                live.as_ref()
+                    .is_some_and(|live| live.session.is_addressed_by(record))
             };
             if addressed(&peer.fresh) {
                 Some((place, true))
@@ -169,7 +202,11 @@ impl<F: Flash> Lock<F> {
             }
         })?;
         let peer = self.peers.get_mut(place)?;
-        let live = if is_fresh { peer.fresh.as_mut()? } else { peer.session.as_mut()? };
+        let live = if is_fresh {
+            peer.fresh.as_mut()?
+        } else {
+            peer.session.as_mut()?
+        };
         if now_ms >= live.born_ms + MAX_AGE_MS {
             return None;
         }
@@ -206,7 +243,9 @@ impl<F: Flash> Lock<F> {
 
     /// Proposes the next generation: at once after pairing, later every [`ROTATE_AFTER`] handshakes.
     pub(crate) fn propose_psk(&mut self, place: Place, entropy: &mut impl Entropy) {
-        let Some(peer) = self.peers.get_mut(place).filter(|peer| peer.enrolled) else { return };
+        let Some(peer) = self.peers.get_mut(place).filter(|peer| peer.enrolled) else {
+            return;
+        };
         let generation = peer.record.ring.current.generation;
         let due = generation == 0 || peer.handshakes.is_multiple_of(ROTATE_AFTER);
         // While the previous generation is still kept, the newest one is not proven yet: the peer
@@ -214,10 +253,15 @@ impl<F: Flash> Lock<F> {
         if !due || peer.record.ring.previous.is_some() {
             return;
         }
-        let Some(next) = generation.checked_add(1) else { return };
+        let Some(next) = generation.checked_add(1) else {
+            return;
+        };
         let offer = peer
             .offered
-            .get_or_insert_with(|| PskGeneration { generation: next, psk: Psk::generate(entropy) })
+            .get_or_insert_with(|| PskGeneration {
+                generation: next,
+                psk: Psk::generate(entropy),
+            })
             .clone();
         self.reply(place, Reply::PskOffer(offer));
     }

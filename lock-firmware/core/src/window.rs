@@ -20,7 +20,11 @@ pub(crate) struct Window {
 
 impl Window {
     pub(crate) fn open(now_ms: u64, entropy: &mut impl Entropy) -> Self {
-        Self { nonce: Nonce(entropy.bytes()), closes_ms: now_ms + WINDOW_MS, attempts: ATTEMPTS }
+        Self {
+            nonce: Nonce(entropy.bytes()),
+            closes_ms: now_ms + WINDOW_MS,
+            attempts: ATTEMPTS,
+        }
     }
 
     pub(crate) const fn is_open(&self, now_ms: u64) -> bool {
