@@ -206,7 +206,7 @@ impl Claim {
             found.push("no words".to_owned());
         }
         for test in &self.tests {
-            if test.cargo_target().is_none() {
+            if cargo_target(&test.target).is_none() {
                 found.push(format!(
                     "target {:?} is not lib, test:NAME or bin:NAME",
                     test.target
@@ -233,16 +233,14 @@ impl Claim {
     }
 }
 
-impl TestRef {
-    /// Cargo's own words for the target.
-    pub(crate) fn cargo_target(&self) -> Option<Vec<String>> {
-        match self.target.split_once(':') {
-            None if self.target == "lib" => Some(vec!["--lib".to_owned()]),
-            Some((kind @ ("test" | "bin"), name)) if !name.is_empty() => {
-                Some(vec![format!("--{kind}"), name.to_owned()])
-            }
-            _ => None,
+/// Cargo's own words for `lib`, `test:NAME` or `bin:NAME`.
+pub(crate) fn cargo_target(target: &str) -> Option<Vec<String>> {
+    match target.split_once(':') {
+        None if target == "lib" => Some(vec!["--lib".to_owned()]),
+        Some((kind @ ("test" | "bin"), name)) if !name.is_empty() => {
+            Some(vec![format!("--{kind}"), name.to_owned()])
         }
+        _ => None,
     }
 }
 

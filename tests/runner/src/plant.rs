@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::claims::TestRef;
 use crate::failure::{During, Failure};
 use crate::tree;
 
@@ -33,30 +32,12 @@ pub(crate) struct Plant {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Catch {
     pub(crate) package: String,
-    /// `lib`, `test:NAME` or `bin:NAME`.
-    pub(crate) target: String,
+    /// `lib`, `test:NAME` or `bin:NAME`; without it, all targets of the package are searched.
+    pub(crate) target: Option<String>,
     /// Part of the test's name.
     pub(crate) test: String,
     #[serde(default)]
     pub(crate) features: Vec<String>,
-}
-
-impl Catch {
-    /// The same, as a claim refers to a test.
-    pub(crate) fn test_ref(&self) -> TestRef {
-        let Self {
-            package,
-            target,
-            test,
-            features,
-        } = self.clone();
-        TestRef {
-            package,
-            target,
-            filter: test,
-            features,
-        }
-    }
 }
 
 /// Reads every plant, sorted by file name.

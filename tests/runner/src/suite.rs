@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::claims::TestRef;
+use crate::claims;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::harness::{self, Executables, TestRun};
@@ -30,12 +30,19 @@ impl<'a> Suite<'a> {
         }
     }
 
-    /// The target that a claim names; `None` if it is not spelt as one.
-    pub(crate) fn of(context: &'a Context, test: &TestRef) -> Option<Self> {
-        let mut words = vec!["--package".to_owned(), test.package.clone()];
-        words.extend(test.cargo_target()?);
-        if !test.features.is_empty() {
-            words.extend(["--features".to_owned(), test.features.join(",")]);
+    /// One package, or one target of it spelt as in the claims; `None` if it is not spelt so.
+    pub(crate) fn of(
+        context: &'a Context,
+        package: &str,
+        target: Option<&str>,
+        features: &[String],
+    ) -> Option<Self> {
+        let mut words = vec!["--package".to_owned(), package.to_owned()];
+        if let Some(target) = target {
+            words.extend(claims::cargo_target(target)?);
+        }
+        if !features.is_empty() {
+            words.extend(["--features".to_owned(), features.join(",")]);
         }
         Some(Self {
             context,

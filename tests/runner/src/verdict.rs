@@ -228,6 +228,16 @@ mod tests {
         assert_eq!(good.count, 20);
         assert_eq!(good.evidence.len(), 1);
         assert!(!judge(&claim(), false, &Shown::default()).passed);
+        let mut renamed = claim();
+        renamed.tests.push(TestRef {
+            filter: "s05_renamed".into(),
+            ..renamed.tests[0].clone()
+        });
+        let rest = shown(Ending::Passed, "COUNT flips quick 20 of 1,000 seed 1");
+        assert_eq!(
+            judge(&renamed, false, &rest).problems,
+            ["no test s05_renamed in p lib"]
+        );
         for (ending, output) in [
             (Ending::Failed, "COUNT flips quick 20 of 1,000 seed 1"),
             (Ending::Passed, ""),

@@ -100,7 +100,7 @@ fn table(
     println!("\n{:<10} {:>7}  result", "lane", "minutes");
     if !context.setup.is_zero() {
         println!(
-            "{:<10} {:>7}  tools installed",
+            "{:<10} {:>7}  tools and runner",
             "set-up",
             minutes(context.setup)
         );

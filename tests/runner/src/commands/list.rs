@@ -46,7 +46,10 @@ pub(super) fn run(json: bool) -> Result<Tally, Failure> {
         eprintln!("tests/run: {problem}");
     }
     let listed = context.claims.claims.len() as u64;
-    Ok(Tally { passed: listed, failed: problems.len() as u64 })
+    Ok(Tally {
+        passed: listed,
+        failed: problems.len() as u64,
+    })
 }
 
 fn row(claim: &Claim, measured: &Measured) -> Value {

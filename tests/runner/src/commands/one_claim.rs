@@ -43,7 +43,8 @@ fn show(context: &Context, claim: &Claim, log: &mut LaneLog<'_>) -> Result<Shown
         ..Shown::default()
     };
     for test in &claim.tests {
-        let Some(suite) = Suite::of(context, test) else {
+        let suite = Suite::of(context, &test.package, Some(&test.target), &test.features);
+        let Some(suite) = suite else {
             continue;
         };
         let Some(executables) = suite.build(log)? else {

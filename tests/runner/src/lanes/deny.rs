@@ -1,6 +1,8 @@
 //! Licences, bans and sources by cargo-deny; advisories by its database, or by our dated list
 //! where the database is out of reach (the list is checked either way).
 
+use std::time::Duration;
+
 use super::Report;
 use crate::advisories;
 use crate::context::Context;
@@ -25,7 +27,10 @@ pub(super) fn run(context: &Context, log: &mut LaneLog<'_>) -> Result<Report, Fa
         "cargo deny check bans licenses sources failed".to_owned()
     });
 
+    // A network that swallows packets must not hold up the run.
+    log.limit = Some(Duration::from_mins(2));
     let fetched = log.run_quietly(context.cargo(["deny", "fetch", "db"]), Errors::Merged)?;
+    log.limit = None;
     let list = tree::read(&context.root, advisories::FILE)?;
     let lock = tree::read(&context.root, "Cargo.lock")?;
     let deny = tree::read(&context.root, "deny.toml")?;

@@ -10,7 +10,7 @@ use super::Report;
 use crate::context::Context;
 use crate::failure::{During, Failure};
 use crate::lane_log::LaneLog;
-use crate::plant::{self, Plant};
+use crate::plant::{self, Catch, Plant};
 use crate::suite::Suite;
 use crate::tally::Tally;
 use crate::tree;
@@ -125,22 +125,27 @@ impl Copy {
                 )));
             }
         };
-        let test = plant.catch.test_ref();
-        let Some(mut suite) = Suite::of(context, &test) else {
-            return Ok(Outcome::Useless(format!(
-                "{:?} is not a target",
-                test.target
-            )));
+        let Catch {
+            package,
+            target,
+            test,
+            features,
+        } = &plant.catch;
+        let suite = Suite::of(context, package, target.as_deref(), features);
+        let Some(mut suite) = suite else {
+            return Ok(Outcome::Useless(
+                "its target is not lib, test:NAME or bin:NAME".to_owned(),
+            ));
         };
         suite.copy = Some((&self.tree, &self.build));
-        let before = tests_pass(&suite, log, &test.filter)?;
+        let before = tests_pass(&suite, log, test)?;
         if before != Some(true) {
             return Ok(Outcome::Useless(
                 "its test does not pass without the bug".to_owned(),
             ));
         }
         std::fs::write(&path, &planted).during(|| format!("write {}", path.display()))?;
-        let after = tests_pass(&suite, log, &test.filter);
+        let after = tests_pass(&suite, log, test);
         // Put it back before anything can return, or the next plant would meet two bugs.
         std::fs::write(&path, original).during(|| format!("write {}", path.display()))?;
         Ok(match after? {
