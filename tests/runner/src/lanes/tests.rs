@@ -1,0 +1,44 @@
+//! Every test of the workspace, at the counts of this lane.
+
+use super::Report;
+use crate::context::Context;
+use crate::counts::{self, Count};
+use crate::failure::Failure;
+use crate::lane_log::LaneLog;
+use crate::suite::Suite;
+
+pub(super) fn run(context: &Context, log: &mut LaneLog<'_>) -> Result<Report, Failure> {
+    let suite = Suite::workspace(context);
+    let Some(executables) = suite.build(log)? else {
+        return Ok(Report::problem("the tests do not compile"));
+    };
+    let (ok, tests) = suite.run(log, &executables, None)?;
+    let mut report = Report {
+        checks: tests.tally,
+        ..Report::default()
+    };
+    report.problems.extend(tests.problems.iter().cloned());
+    report.expect(ok, || {
+        format!(
+            "cargo test failed; repeat with DRAWBRIDGE_SEED={}",
+            context.origin.seed
+        )
+    });
+    report.expect(tests.tally.passed > 0, || "no test ran".to_owned());
+    if !ok {
+        log.show();
+    }
+    for line in tests.cases.iter().flat_map(|case| &case.output) {
+        if !counts::is_evidence(line) {
+            continue;
+        }
+        report.notes.push(line.trim().to_owned());
+        match Count::parse(line) {
+            Some(Ok(count)) => report.problems.extend(count.shortfall(context.full)),
+            Some(Err(problem)) => report.problems.push(problem),
+            None => {}
+        }
+    }
+    report.tests = tests;
+    Ok(report)
+}
