@@ -43,9 +43,14 @@ impl<F: Flash> Lock<F> {
                 self.reply(from, reply);
             }
             HubToLock::Claim { statement } => {
+                let asker = self.peers.get(from).map(|peer| peer.record.link);
                 let answer = self.take_claim(statement, now_ms, entropy);
                 let reply = answer.map_or_else(refuse, Reply::Receipt);
-                self.reply(from, reply);
+                // A claim that names its carrier gives it a place of its own.
+                let to = asker
+                    .and_then(|link| self.peers.find(&link))
+                    .unwrap_or(from);
+                self.reply(to, reply);
             }
             HubToLock::SessionInfoRequest { nonce, holder } => {
                 let holder = holder.or(self.owner.as_ref().map(|owner| owner.keys.identity));

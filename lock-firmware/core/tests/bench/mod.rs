@@ -485,7 +485,10 @@ impl Owned {
         let said = hub.ask(&mut home, &HubToLock::Claim { statement: &claim });
         assert!(
             said.iter()
-                .any(|s| matches!(LockToHub::decode(s), Ok(LockToHub::Receipt { .. })))
+                .any(|s| matches!(LockToHub::decode(s), Ok(LockToHub::Receipt { .. }))),
+            "claim refused: {:?}, halted {}",
+            refusal(&said),
+            home.lock().is_halted()
         );
         let ownership = OwnershipId::of_claim(&claim);
         let mut owned = Self {
