@@ -1,1 +1,3 @@
 //! drawbridge-daemon.
+
+pub mod store;
