@@ -1,5 +1,6 @@
 //! Claims about the daemon's adapters, shown from outside through their public interfaces.
 
+mod control_socket;
 mod lane;
 mod store_damage;
 mod store_disk_full;
