@@ -132,6 +132,9 @@ fn shipped_file_documents_every_default_truthfully() {
                 all.push_str(default);
                 documented += 1;
             }
+            Some(header) if header.starts_with('[') => all.push_str(header),
+            // The one key of that section without a default.
+            Some(host) if host.starts_with(" host = ") => all.push_str(host),
             _ => all.push_str(line),
         }
         all.push('\n');
@@ -143,7 +146,7 @@ fn shipped_file_documents_every_default_truthfully() {
         bare,
         "switched on, the documented defaults differ from the code's"
     );
-    assert_eq!(documented, 11, "defaults documented");
+    assert_eq!(documented, 10, "defaults documented");
     for optional in ["crl", "server_name", "virtual_air", "socket"] {
         assert!(
             SHIPPED.contains(&format!("# {optional} = ")),

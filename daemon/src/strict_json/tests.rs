@@ -93,7 +93,7 @@ fn s22_depth_is_limited_at_sixteen() {
             one_more,
             Err(JsonError::TooDeep {
                 line: 1,
-                column: 17
+                column: 18
             })
         ),
         "{one_more:?}"

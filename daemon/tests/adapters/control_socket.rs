@@ -298,56 +298,76 @@ async fn connections_are_bounded_and_slow_readers_are_cut() {
         .expect("a place that became free is given away");
 }
 
+/// What a foreign user's program would do: connect, ask, print what it is told.
+fn ask_as_foreigner(path: &Path) -> String {
+    assert!(!nix::unistd::geteuid().is_root(), "still root");
+    let mut stream = match UnixStream::connect(path) {
+        Ok(stream) => stream,
+        Err(error) => return format!("{:?}", error.kind()),
+    };
+    let mut line = String::new();
+    // The daemon may close before it reads; what it said is what counts.
+    drop(stream.write_all(b"{\"id\":1,\"verb\":\"echo\"}\n"));
+    BufReader::new(stream).read_line(&mut line).unwrap();
+    line
+}
+
 /// Another local user must not get a single request through, even if the modes are wrong (S24).
 #[tokio::test(flavor = "multi_thread")]
 async fn s24_other_users_are_refused_by_mode_and_by_credentials() {
+    if let Some(path) = std::env::var_os("CONTROL_FOREIGNER_SOCKET") {
+        println!("\nSAID {}", ask_as_foreigner(Path::new(&path)));
+        return;
+    }
     assert!(
         nix::unistd::geteuid().is_root(),
         "run this test as root: it must become another user to show the claim"
     );
     let daemon = Daemon::start(8);
     let path = daemon.path();
-    let as_nobody = |path: PathBuf| {
+    fs::set_permissions(daemon.folder.path(), Permissions::from_mode(0o755)).unwrap();
+    // The build folder may be closed to others.
+    let program = daemon.folder.path().join("foreigner");
+    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+    let as_nobody = || {
+        let (path, program) = (path.clone(), program.clone());
         tokio::task::spawn_blocking(move || {
-            let script = "import socket,sys\ns=socket.socket(socket.AF_UNIX)\ntry: s.connect(sys.argv[1])\nexcept PermissionError: print('denied'); sys.exit()\n\
-                          try: s.sendall(b'{\"id\":1,\"verb\":\"echo\"}\\n')\nexcept BrokenPipeError: pass\nprint(s.makefile().readline())";
             let output = Command::new("setpriv")
+                .args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"])
+                .arg(program)
                 .args([
-                    "--reuid=65534",
-                    "--regid=65534",
-                    "--clear-groups",
-                    "--",
-                    "python3",
-                    "-c",
-                    script,
+                    "--exact",
+                    "control_socket::s24_other_users_are_refused_by_mode_and_by_credentials",
+                    "--nocapture",
                 ])
-                .arg(path)
+                .env("CONTROL_FOREIGNER_SOCKET", path)
                 .current_dir("/")
                 .output()
-                .expect("setpriv and python3 can be run");
-            let said = String::from_utf8(output.stdout).unwrap();
-            assert!(
-                output.status.success(),
-                "{said}{}",
+                .expect("setpriv (util-linux) can be run");
+            let said = format!(
+                "{}{}",
+                String::from_utf8_lossy(&output.stdout),
                 String::from_utf8_lossy(&output.stderr)
             );
-            said
+            let line = said.lines().find_map(|line| line.strip_prefix("SAID "));
+            line.unwrap_or_else(|| panic!("the foreigner said nothing: {said}"))
+                .to_owned()
         })
     };
-    fs::set_permissions(daemon.folder.path(), Permissions::from_mode(0o755)).unwrap();
     assert_eq!(
-        as_nobody(path.clone()).await.unwrap().trim(),
-        "denied",
+        as_nobody().await.unwrap(),
+        "PermissionDenied",
         "by the folder's mode"
     );
     fs::set_permissions(path.parent().unwrap(), Permissions::from_mode(0o755)).unwrap();
     assert_eq!(
-        as_nobody(path.clone()).await.unwrap().trim(),
-        "denied",
+        as_nobody().await.unwrap(),
+        "PermissionDenied",
         "by the socket's mode"
     );
     fs::set_permissions(&path, Permissions::from_mode(0o666)).unwrap();
-    let answer: Response = serde_json::from_str(&as_nobody(path).await.unwrap()).unwrap();
+    let answer: Response = serde_json::from_str(&as_nobody().await.unwrap()).unwrap();
     assert_eq!(answer.error.unwrap().code, "forbidden", "by credentials");
     assert_eq!(daemon.delivered(), 0);
 }
