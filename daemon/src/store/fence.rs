@@ -4,10 +4,11 @@
 //! of the `db` file through a descriptor of our own that stays open, so that no write-back error is
 //! reported to somebody else. Every call runs under `catch_unwind`: sled panics on some damage.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use super::holdings::{Change, Holdings, Tallies};
 use super::op::{MAX_VALUE, Tree};
@@ -131,6 +132,35 @@ pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
+/// How long to wait for sled's own threads to let go of a folder.
+const RELEASE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Waits until no sled of this or another process holds the folder.
+///
+/// sled: its pool threads keep the file and its lock for a moment after the last handle is dropped. Seen: reopening at once
+/// fails with "could not acquire lock", which looks like damage. So: wait for the lock here, at both ends.
+pub(super) fn await_release(folder: &Path) -> io::Result<()> {
+    let file = match File::open(folder.join("db")) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let deadline = Instant::now() + RELEASE_LIMIT;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::Error(error)) => return Err(error),
+            Err(TryLockError::WouldBlock) if Instant::now() >= deadline => {
+                return Err(io::Error::new(
+                    io::ErrorKind::ResourceBusy,
+                    "the records folder is still held",
+                ));
+            }
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(2)),
+        }
+    }
+}
+
 impl Fence {
     /// Opens or makes a records folder.
     pub(super) fn open(folder: &Path) -> io::Result<Self> {
@@ -248,6 +278,15 @@ impl Fence {
         }
         finish(&mut loaded, open);
         loaded
+    }
+
+    /// Lets go of the folder; on return nothing of this process holds it.
+    pub(super) fn close(self, folder: &Path) -> io::Result<()> {
+        guarded(move || {
+            drop(self);
+            Ok(())
+        })?;
+        await_release(folder)
     }
 
     /// Lets go of the folder on a thread of its own: sled flushes on drop, and after a disk error that

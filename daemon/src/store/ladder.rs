@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use super::StoreConfig;
 use super::error::StoreError;
-use super::fence::{Fence, Loaded, Seal, sync_folder};
+use super::fence::{Fence, Loaded, Seal, await_release, sync_folder};
 use super::high_water::{Found, HighWater, Marks};
 use super::holdings::{Holdings, Tallies};
 
@@ -365,17 +365,23 @@ fn remove_leftovers(path: &Path) -> io::Result<u64> {
 
 /// Second and third rung. The inner error is damage; the outer one is a disk that refuses for now.
 fn open_twice(path: &Path) -> Result<Result<(Fence, Loaded), String>, StoreError> {
+    await_release(path).map_err(folder_error)?;
     let first = match attempt(path) {
         Ok(pair) => return Ok(Ok(pair)),
         Err(error) => error,
     };
     probe(path).map_err(folder_error)?;
+    if first.kind() == io::ErrorKind::TimedOut {
+        // The attempt that hangs still holds the folder; only a fresh one can be opened beside it.
+        return Ok(Err(first.to_string()));
+    }
     for entry in fs::read_dir(path).map_err(folder_error)? {
         let entry = entry.map_err(folder_error)?;
         if entry.file_name().to_string_lossy().starts_with("snap.") {
             fs::remove_file(entry.path()).map_err(folder_error)?;
         }
     }
+    await_release(path).map_err(folder_error)?;
     match attempt(path) {
         Ok(pair) => Ok(Ok(pair)),
         Err(second) => {

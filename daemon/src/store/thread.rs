@@ -144,11 +144,11 @@ impl Keeper {
     }
 
     fn shut(self) {
-        if let Disk::Open(fence) = self.disk {
-            drop(super::fence::guarded(move || {
-                drop(fence);
-                Ok(())
-            }));
+        let Disk::Open(fence) = self.disk else { return };
+        let folder =
+            ladder::records_folder(&self.config.folder, self.high_water.marks().generation);
+        if let Err(error) = fence.close(&folder) {
+            log::warn!(event = "store_close_failed", error = error.to_string().as_str(); "everything acknowledged is on the disk all the same");
         }
     }
 

@@ -14,8 +14,9 @@ const WRITERS: u8 = 4;
 const TAIL: u64 = 20;
 
 fn value(writer: u8, n: u64) -> Vec<u8> {
-    let length =
-        40 + (n.wrapping_mul(7_919) % 3_000) as usize + if n.is_multiple_of(17) { 9_000 } else { 0 };
+    let length = 40
+        + (n.wrapping_mul(7_919) % 3_000) as usize
+        + if n.is_multiple_of(17) { 9_000 } else { 0 };
     let mut value = vec![writer ^ n as u8; length];
     value[..8].copy_from_slice(&n.to_be_bytes());
     value
