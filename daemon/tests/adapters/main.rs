@@ -2,6 +2,7 @@
 
 mod control_socket;
 mod lane;
+mod service;
 mod store_damage;
 mod store_disk_full;
 mod store_power_cut;
