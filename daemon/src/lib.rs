@@ -1,1 +1,9 @@
 //! drawbridge-daemon.
+
+pub mod clock;
+pub mod config;
+pub mod control;
+pub mod journal;
+pub mod readiness;
+pub mod store;
+pub mod strict_json;
