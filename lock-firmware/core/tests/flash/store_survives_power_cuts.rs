@@ -153,18 +153,23 @@ impl Known {
         self.search(nor)
     }
 
-    /// After a mount or a commit, no superseded value is in the cells, whole or in part.
+    /// After a mount or a commit, no superseded value is in the cells, whole or in part, and every live one is there
+    /// once: a second copy would outlive the record.
     fn search(&self, nor: &Device) -> Result<(), String> {
         let cells = nor.as_bytes();
         let mut windows: Vec<&[u8]> = cells.windows(12).step_by(4).collect();
         windows.sort_unstable();
         for value in &self.values {
-            if self.records.values().any(|live| live == value) {
-                continue;
-            }
+            let live = self.records.values().any(|live| live == value);
             for part in value.chunks_exact(12) {
-                if windows.binary_search(&part).is_ok() {
-                    return Err("a superseded value is still on flash".into());
+                let first = windows.partition_point(|window| *window < part);
+                let copies = windows[first..]
+                    .iter()
+                    .take_while(|window| **window == part)
+                    .count();
+                if copies > usize::from(live) {
+                    let state = if live { "live" } else { "superseded" };
+                    return Err(format!("{copies} copies of a {state} value are on flash"));
                 }
             }
         }
@@ -304,7 +309,12 @@ fn oracle_catches_rollback_mixture_and_remains() {
     remains.judge(&mut nor).unwrap();
     remains.values.push(secret(60, 7, 40));
     nor.as_mut_bytes()[100..140].copy_from_slice(&secret(60, 7, 40));
-    assert!(remains.judge(&mut nor).unwrap_err().contains("superseded"));
+    assert!(
+        remains
+            .judge(&mut nor)
+            .unwrap_err()
+            .contains("copies of a superseded")
+    );
 }
 
 /// A device that answers before the cells have changed, one write late: what a commit word written too early, or a
