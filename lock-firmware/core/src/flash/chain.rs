@@ -154,8 +154,8 @@ impl<F: Flash> Chain<F> {
         Ok(())
     }
 
-    /// Zeroes `from .. to` of a page, the last words first, so that a head outlives its body.
-    /// Words that are zero already are not written again.
+    /// Zeroes `from .. to` of a page, the last words first. Steps that
+    /// are zero already are not written again.
     pub(crate) fn zero(&mut self, number: u32, from: u32, to: u32) -> Result<(), ChainError> {
         const STEP: u32 = 64;
         let mut end = to;

@@ -2,7 +2,7 @@
 
 use super::Flash;
 use super::chain::{Chain, ChainError};
-use super::frame::{COMMIT, Frame};
+use super::frame::{COMMIT, Frame, HEAD};
 use super::page::{HEADER, Mark};
 use super::scan::Step;
 
@@ -51,7 +51,12 @@ impl<F: Flash> Chain<F> {
                     self.complete_commit(&frame)?;
                     at = frame.end();
                 }
-                Step::Torn(from, to) => return self.zero(number, from, to),
+                Step::Torn(from, to) => {
+                    // A scan tells a torn head from a damaged one by the absence of a body, so the head goes last.
+                    let body = to.min(from + HEAD);
+                    self.zero(number, body, to)?;
+                    return self.zero(number, from, body);
+                }
                 Step::Blank(_) | Step::Damaged => return Ok(()),
             }
         }

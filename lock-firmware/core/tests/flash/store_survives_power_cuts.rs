@@ -4,14 +4,12 @@
 //! next boot (sequential-storage #136), or the store did not mount at all; and against a half-applied batch, which on
 //! a lock is a new owner beside the old one's keys.
 
-mod lane;
-
 use std::collections::BTreeMap;
 
-use drawbridge_lock::flash::Region;
+use crate::lane::{Lane, print_states};
 use drawbridge_lock::flash::model::{Nor, Tear};
+use drawbridge_lock::flash::{Flash, FlashError, Region};
 use drawbridge_lock::store::{Change, RecordStore, StoreError};
-use lane::{Lane, print_states};
 
 type Device = Nor<2048>;
 type Records = BTreeMap<u16, Vec<u8>>;
@@ -74,7 +72,7 @@ fn apply(records: &mut Records, batch: &[Step]) {
     }
 }
 
-fn commit(store: &mut RecordStore<&mut Device>, batch: &[Step]) -> Result<(), StoreError> {
+fn commit<F: Flash>(store: &mut RecordStore<F>, batch: &[Step]) -> Result<(), StoreError> {
     let changes: Vec<Change<'_>> = batch
         .iter()
         .map(|step| match step {
@@ -96,7 +94,7 @@ fn read_all(store: &RecordStore<&mut Device>) -> Records {
         .collect()
 }
 
-fn mount(nor: &mut Device) -> Result<RecordStore<&mut Device>, StoreError> {
+fn mount<F: Flash>(nor: F) -> Result<RecordStore<F>, StoreError> {
     RecordStore::mount(Region::new(nor, FIRST, PAGES).unwrap())
 }
 
@@ -112,7 +110,7 @@ struct Known {
 
 impl Known {
     /// Commits batches until they run out or the power does.
-    fn run(&mut self, nor: &mut Device, batches: &[Vec<Step>]) -> Result<(), StoreError> {
+    fn run<F: Flash>(&mut self, nor: F, batches: &[Vec<Step>]) -> Result<(), StoreError> {
         let mut store = mount(nor)?;
         while let Some(batch) = batches.get(self.done) {
             self.values
@@ -131,7 +129,7 @@ impl Known {
 
     /// The oracle. `Err` says what is wrong with the state on flash.
     fn judge(&mut self, nor: &mut Device) -> Result<(), String> {
-        let store = mount(nor).map_err(|error| format!("mount: {error:?}"))?;
+        let store = mount(&mut *nor).map_err(|error| format!("mount: {error:?}"))?;
         let found = read_all(&store);
         drop(store);
         let old = &self.records;
@@ -155,18 +153,23 @@ impl Known {
         self.search(nor)
     }
 
-    /// After a mount or a commit, no superseded value is in the cells, whole or in part.
+    /// After a mount or a commit, no superseded value is in the cells, whole or in part, and every live one is there
+    /// once: a second copy would outlive the record.
     fn search(&self, nor: &Device) -> Result<(), String> {
         let cells = nor.as_bytes();
         let mut windows: Vec<&[u8]> = cells.windows(12).step_by(4).collect();
         windows.sort_unstable();
         for value in &self.values {
-            if self.records.values().any(|live| live == value) {
-                continue;
-            }
+            let live = self.records.values().any(|live| live == value);
             for part in value.chunks_exact(12) {
-                if windows.binary_search(&part).is_ok() {
-                    return Err("a superseded value is still on flash".into());
+                let first = windows.partition_point(|window| *window < part);
+                let copies = windows[first..]
+                    .iter()
+                    .take_while(|window| **window == part)
+                    .count();
+                if copies > usize::from(live) {
+                    let state = if live { "live" } else { "superseded" };
+                    return Err(format!("{copies} copies of a {state} value are on flash"));
                 }
             }
         }
@@ -306,7 +309,81 @@ fn oracle_catches_rollback_mixture_and_remains() {
     remains.judge(&mut nor).unwrap();
     remains.values.push(secret(60, 7, 40));
     nor.as_mut_bytes()[100..140].copy_from_slice(&secret(60, 7, 40));
-    assert!(remains.judge(&mut nor).unwrap_err().contains("superseded"));
+    assert!(
+        remains
+            .judge(&mut nor)
+            .unwrap_err()
+            .contains("copies of a superseded")
+    );
+}
+
+/// A device that answers before the cells have changed, one write late: what a commit word written too early, or a
+/// forgotten flush, amounts to. Reads see what was answered for.
+struct Hasty<'a> {
+    nor: &'a mut Device,
+    held: Option<(u32, Vec<u8>)>,
+}
+
+impl Hasty<'_> {
+    fn settle(&mut self) -> Result<(), FlashError> {
+        match self.held.take() {
+            Some((at, bytes)) => self.nor.write(at, &bytes),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Flash for Hasty<'_> {
+    const PAGE: u32 = <Device as Flash>::PAGE;
+
+    fn pages(&self) -> u32 {
+        self.nor.pages()
+    }
+
+    fn read(&self, at: u32, into: &mut [u8]) -> Result<(), FlashError> {
+        self.nor.read(at, into)?;
+        if let Some((start, held)) = &self.held {
+            for (byte, place) in into.iter_mut().zip(at..) {
+                let newer = place
+                    .checked_sub(*start)
+                    .and_then(|nth| held.get(nth as usize));
+                *byte &= newer.copied().unwrap_or(0xFF);
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, at: u32, bytes: &[u8]) -> Result<(), FlashError> {
+        self.settle()?;
+        self.held = Some((at, bytes.to_vec()));
+        Ok(())
+    }
+
+    fn erase(&mut self, page: u32) -> Result<(), FlashError> {
+        self.settle()?;
+        self.nor.erase(page)
+    }
+}
+
+/// The cut loop itself must fail where durability is a lie.
+#[test]
+fn oracle_catches_a_device_that_answers_too_early() {
+    let batches = workload(70);
+    let total = operations(&batches);
+    let mut caught = 0;
+    for at in 0..total - 1 {
+        let mut nor = Device::new(FIRST + PAGES);
+        let mut known = Known::default();
+        nor.cut_after(at, Tear::Before, 0);
+        let hasty = Hasty {
+            nor: &mut nor,
+            held: None,
+        };
+        let _cut = known.run(hasty, &batches);
+        nor.restore();
+        caught += u32::from(known.judge(&mut nor).is_err());
+    }
+    assert!(caught > 5, "{caught} of {total} cuts showed it");
 }
 
 /// Erases of everything, then a full store, then erases again: space comes back and the limits hold.
