@@ -1,0 +1,311 @@
+//! The task that drives the core.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, watch};
+
+use crate::cloud::CloudEvent as PlaneEvent;
+use crate::control::{ControlRequest, Fault};
+use crate::core::{Entry, Hub, HubAction, HubEvent, Level, RadioAction, RadioEvent};
+use crate::readiness::Heart;
+use crate::store::Store;
+
+use super::cloud::{Broker, Standing};
+use super::control::{Desk, check};
+use super::storage::Batch;
+use super::wall::Clocks;
+
+/// At the latest this often the task shows life and looks for clients that hung up: an idle hub
+/// wakes up below once a second (P09).
+const TURN: Duration = Duration::from_secs(5);
+
+/// How long a stop waits for what is in flight: a motor's longest travel and a way back.
+const DRAIN: Duration = Duration::from_secs(8);
+
+/// How long the broker then has to take what waits.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+
+/// Everything the task listens to.
+pub(super) struct Inputs {
+    pub(super) radio: mpsc::Receiver<RadioEvent>,
+    /// `None` without a broker.
+    pub(super) cloud: Option<mpsc::Receiver<PlaneEvent>>,
+    pub(super) stored: mpsc::Receiver<HubEvent>,
+    pub(super) control: mpsc::Receiver<ControlRequest>,
+    pub(super) stop: watch::Receiver<bool>,
+}
+
+/// Everything the task acts on.
+pub(super) struct Driver {
+    pub(super) hub: Hub,
+    pub(super) clocks: Clocks,
+    pub(super) broker: Broker,
+    pub(super) desk: Desk,
+    pub(super) radio: mpsc::Sender<RadioAction>,
+    pub(super) batches: mpsc::Sender<Batch>,
+    pub(super) store: Store,
+    pub(super) heart: Heart,
+    pub(super) entropy: Kernel,
+}
+
+/// The kernel's random bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Kernel;
+
+impl drawbridge_protocol::entropy::Entropy for Kernel {
+    fn fill(&mut self, into: &mut [u8]) {
+        if let Err(error) = getrandom::fill(into) {
+            // Keys and nonces hang on these bytes: no bytes, no daemon.
+            log::error!(event = "no_entropy", error = error.to_string().as_str(); "the kernel gives no random bytes");
+            std::process::abort();
+        }
+    }
+}
+
+impl Driver {
+    /// Runs until told to stop and everything in flight is told its end, or [`DRAIN`] has passed.
+    pub(super) async fn run(mut self, mut inputs: Inputs) {
+        let mut stopping: Option<tokio::time::Instant> = None;
+        self.act();
+        loop {
+            if let Some(deadline) = stopping
+                && (self.hub.is_idle() || tokio::time::Instant::now() >= deadline)
+            {
+                break;
+            }
+            let wake = self.next_wake(stopping);
+            let event = tokio::select! {
+                stored = inputs.stored.recv() => stored,
+                radio = inputs.radio.recv() => radio.map(HubEvent::Radio),
+                cloud = next(&mut inputs.cloud) => match cloud {
+                    Some(event) => match self.broker.hear(event) {
+                        Some(event) => Some(event),
+                        None => continue,
+                    },
+                    None => None,
+                },
+                request = inputs.control.recv(), if stopping.is_none() => match request {
+                    Some(request) => match self.take_request(request) {
+                        Some(event) => Some(event),
+                        None => continue,
+                    },
+                    None => None,
+                },
+                () = tokio::time::sleep_until(wake) => {
+                    self.turn();
+                    Some(HubEvent::Tick)
+                }
+                stop = inputs.stop.changed(), if stopping.is_none() => {
+                    if stop.is_err() || *inputs.stop.borrow() {
+                        log::info!(event = "stopping"; "finishing what is in flight");
+                        self.broker.drain();
+                        stopping = Some(tokio::time::Instant::now() + DRAIN);
+                    }
+                    continue;
+                }
+            };
+            let Some(event) = event else {
+                log::error!(event = "adapter_ended"; "an adapter ended by itself; the daemon stops to be started anew");
+                break;
+            };
+            self.handle(event);
+        }
+        self.broker.shut_down(LAST_WORDS);
+        self.heart.rest();
+        // The plane's last events tell which publications were taken; what they leave is in the
+        // outbox and goes out after the next start.
+        let last = tokio::time::timeout(LAST_WORDS, async {
+            let Some(mut cloud) = inputs.cloud else { return };
+            while let Some(event) = cloud.recv().await {
+                if let Some(event) = self.broker.hear(event) {
+                    self.handle(event);
+                }
+            }
+        });
+        if last.await.is_err() {
+            log::warn!(event = "broker_not_drained"; "what the broker did not take goes out after the next start");
+        }
+        drop(self.batches);
+        while inputs.stored.recv().await.is_some() {}
+        self.store.close().await;
+    }
+
+    fn handle(&mut self, event: HubEvent) {
+        let now = self.clocks.now();
+        self.hub.handle(event, now, &mut self.entropy);
+        self.act();
+    }
+
+    /// Carries out what the core asks for. An adapter that cannot take it answers at once.
+    fn act(&mut self) {
+        let mut answers = Vec::new();
+        loop {
+            while let Some(action) = self.hub.poll_action() {
+                answers.extend(self.carry_out(action));
+            }
+            if answers.is_empty() {
+                return;
+            }
+            for answer in answers.drain(..) {
+                let now = self.clocks.now();
+                self.hub.handle(answer, now, &mut self.entropy);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, action: HubAction) -> Option<HubEvent> {
+        match action {
+            HubAction::Radio(action) => self.send_radio(action),
+            HubAction::Cloud(action) => self.broker.act(action),
+            HubAction::Store { batch, ops } => {
+                let sent = self.batches.try_send(Batch { number: batch, ops });
+                sent.err().map(|_| HubEvent::Stored {
+                    batch,
+                    result: Err(crate::core::StoreFault {
+                        reason: "hand a batch to the store: its queue is full or it has ended".into(),
+                        may_have_succeeded: false,
+                        is_temporary: true,
+                    }),
+                })
+            }
+            HubAction::Control(action) => self.desk.act(action),
+            HubAction::Journal(entry) => {
+                journal(&entry);
+                None
+            }
+        }
+    }
+
+    /// A radio whose queue is full has a link that does not move: it is given up.
+    fn send_radio(&mut self, action: RadioAction) -> Option<HubEvent> {
+        let refused = self.radio.try_send(action).err()?.into_inner();
+        let reason = crate::core::LinkFault::NoAdapter;
+        Some(HubEvent::Radio(match refused {
+            RadioAction::Connect { link, .. } => RadioEvent::ConnectFailed { link, reason },
+            RadioAction::Send { link, .. } | RadioAction::Disconnect { link } => {
+                RadioEvent::LinkDown { link, reason }
+            }
+            RadioAction::Scan { .. } => return None,
+        }))
+    }
+
+    fn next_wake(&self, stopping: Option<tokio::time::Instant>) -> tokio::time::Instant {
+        let turn = tokio::time::Instant::now() + TURN;
+        let core = self.hub.next_deadline().map(|at| self.clocks.instant(at).into());
+        [core, stopping].into_iter().flatten().fold(turn, std::cmp::Ord::min)
+    }
+
+    /// What is due from time to time.
+    fn turn(&mut self) {
+        self.heart.beat(std::time::Instant::now());
+        for gone in self.desk.gone() {
+            let now = self.clocks.now();
+            self.hub.handle(gone, now, &mut self.entropy);
+        }
+        if let Some(floor) = self.clocks.poll_persist() {
+            let store = self.store.clone();
+            // The next turn hands it out again unless it was written; a failure is in `health`.
+            self.clocks.persisted(floor);
+            tokio::spawn(async move {
+                if let Err(error) = store.raise_time_floor(floor).await {
+                    let reason = super::storage::chain(&error);
+                    log::warn!(event = "clock_floor_not_written", reason = reason.as_str(); "the time floor of the last write stays");
+                }
+            });
+        }
+    }
+
+    /// `doctor` and stored log records are the adapters' to answer; all else is the core's.
+    fn take_request(&mut self, request: ControlRequest) -> Option<HubEvent> {
+        match request.verb.as_str() {
+            "doctor" => {
+                let facts = self.doctor();
+                request.reply.done(facts);
+                None
+            }
+            "lock.audit" => {
+                self.read_audit(request);
+                None
+            }
+            _ => Some(self.desk.take(request)),
+        }
+    }
+
+    fn doctor(&mut self) -> Value {
+        let health = self.store.health();
+        let store = match &health.failing {
+            None => check("store", "ok", format!("{} commits since start", health.commits), ""),
+            Some(reason) => check(
+                "store",
+                "fail",
+                reason.clone(),
+                "free space on the disk and see `journalctl -u drawbridge`",
+            ),
+        };
+        let _ = self.clocks.now();
+        let clock = if self.clocks.is_behind() {
+            check(
+                "clock",
+                "warn",
+                "the wall clock is behind what is known",
+                "set the clock, for example with `timedatectl set-ntp true`",
+            )
+        } else {
+            check("clock", "ok", "plausible", "")
+        };
+        let broker = match &self.broker.standing {
+            Standing::Up(group) => check("broker session", "ok", format!("connected, {group}"), ""),
+            Standing::Down(reason) => check(
+                "broker session",
+                "fail",
+                reason.clone(),
+                "see the broker steps of this list; local control works without it",
+            ),
+        };
+        json!({ "checks": [store, clock, broker] })
+    }
+
+    /// Answers from the store, on a task of its own: a long log must not hold up the core.
+    fn read_audit(&self, request: ControlRequest) {
+        let lock = request.data.get("lock").and_then(Value::as_str).and_then(|id| id.parse().ok());
+        let from = request.data.get("from").and_then(Value::as_u64).unwrap_or(1);
+        let Some(lock) = lock else {
+            request.reply.refuse(
+                Fault::new("bad_request", "read the lock id: 16 hexadecimal digits are due")
+                    .advise("list the locks with `drawbridge lock list`"),
+            );
+            return;
+        };
+        let store = self.store.clone();
+        tokio::spawn(async move { super::restore::audit(&store, lock, from, request.reply).await });
+    }
+}
+
+/// The broker's next event; without a broker there never is one.
+async fn next(cloud: &mut Option<mpsc::Receiver<PlaneEvent>>) -> Option<PlaneEvent> {
+    match cloud {
+        Some(events) => events.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn journal(entry: &Entry) {
+    let level = match entry.level {
+        Level::Error => log::Level::Error,
+        Level::Warn => log::Level::Warn,
+        Level::Info => log::Level::Info,
+        Level::Debug => log::Level::Debug,
+    };
+    let fields: Vec<(&str, &str)> = std::iter::once(("event", entry.event))
+        .chain(entry.fields.iter().map(|(name, value)| (*name, value.as_str())))
+        .collect();
+    log::logger().log(
+        &log::Record::builder()
+            .level(level)
+            .target("drawbridge_daemon::core")
+            .key_values(&fields.as_slice())
+            .args(format_args!("{}", entry.event))
+            .build(),
+    );
+}

@@ -1,0 +1,69 @@
+//! The product's own programs, built from this tree.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::HouseholdError;
+
+/// Where the programs are.
+#[derive(Debug, Clone)]
+pub struct Programs {
+    folder: PathBuf,
+}
+
+impl Programs {
+    /// Builds daemon, command line and simulated lock in the profile of the caller, and tells where
+    /// they are. `bluez`: with BlueZ support, which the demo does without.
+    ///
+    /// `DRAWBRIDGE_BIN_DIR` names a folder of programs to use instead.
+    ///
+    /// # Errors
+    /// [`HouseholdError::Build`] with the end of what the compiler said.
+    pub fn build(bluez: bool) -> Result<Self, HouseholdError> {
+        if let Some(folder) = std::env::var_os("DRAWBRIDGE_BIN_DIR") {
+            return Ok(Self { folder: folder.into() });
+        }
+        let root = workspace_root();
+        let mut daemon = vec!["--package", "drawbridge-daemon", "--bins"];
+        if !bluez {
+            daemon.push("--no-default-features");
+        }
+        cargo(&root, &daemon)?;
+        cargo(&root, &["--package", "drawbridge-lock-sim", "--bins"])?;
+        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+        let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
+        Ok(Self { folder: target.join(profile) })
+    }
+
+    /// The path of one program.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+}
+
+/// The folder of the workspace's `Cargo.toml`.
+#[must_use]
+fn workspace_root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).unwrap_or(here).to_owned()
+}
+
+fn cargo(root: &Path, arguments: &[&str]) -> Result<(), HouseholdError> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.current_dir(root).arg("build").arg("--quiet").args(arguments);
+    if !cfg!(debug_assertions) {
+        command.arg("--release");
+    }
+    let output = command.output().map_err(HouseholdError::io("run cargo", root))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let log = String::from_utf8_lossy(&output.stderr);
+    let end: Vec<&str> = log.lines().rev().take(30).collect();
+    Err(HouseholdError::Build {
+        what: arguments.join(" "),
+        log: end.into_iter().rev().collect::<Vec<_>>().join("\n"),
+    })
+}
