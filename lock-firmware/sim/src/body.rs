@@ -178,10 +178,12 @@ impl Body {
     }
 
     fn position(&self, now_ms: u64) -> Position {
+        if self.next_change(now_ms).is_some() {
+            return Position::Moving;
+        }
         match self.bolt_at(now_ms) {
             0 => Position::Unlocked,
             FULL_TRAVEL => Position::Locked,
-            _ if self.next_change(now_ms).is_some() => Position::Moving,
             _ if self.jammed => Position::Jammed,
             _ => Position::Unknown,
         }

@@ -182,7 +182,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = path_beside(&dir.path().join("lock.flash"));
         assert!(path.ends_with("lock.flash.factory"));
-        let factory = Factory::generate(&mut Randomness::new(Some(1)));
+        let factory = Factory::generate(7, &mut Randomness::new(Some(1)));
         write(&path, &factory).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         assert_eq!(read(&path).unwrap().qr(), factory.qr());
@@ -195,7 +195,7 @@ mod tests {
     fn damaged_factory_data_is_refused_and_never_replaced_silently() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("data");
-        write(&path, &Factory::generate(&mut Randomness::new(Some(2)))).unwrap();
+        write(&path, &Factory::generate(7, &mut Randomness::new(Some(2)))).unwrap();
         let whole = fs::read(&path).unwrap();
         for length in 0..whole.len() {
             fs::write(&path, &whole[..length]).unwrap();

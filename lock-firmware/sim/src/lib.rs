@@ -3,7 +3,7 @@
 //! | part | module |
 //! | --- | --- |
 //! | bolt, motor, door, battery | [`body`] |
-//! | flash in a file, factory data beside it | [`image`], [`factory_file`] |
+//! | flash in a file, factory data beside it | [`image`], [`flash_handle`], [`factory_file`] |
 //! | core, body and links, without any I/O | [`device`], [`lane`] |
 //! | the virtual air | [`air_frame`], [`air`] |
 //! | knobs | [`control`] |
@@ -18,6 +18,7 @@ pub mod control;
 pub mod device;
 pub mod entropy;
 pub mod factory_file;
+pub mod flash_handle;
 pub mod image;
 pub mod lane;
 pub mod options;

@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn the_code_fits_an_ordinary_terminal() {
-        let factory = Factory::generate(&mut Randomness::new(Some(3)));
+        let factory = Factory::generate(7, &mut Randomness::new(Some(3)));
         let mut text = [0; QR_TEXT_LEN];
         let picture = qr_picture(factory.qr().to_text(&mut text).unwrap()).unwrap();
         let widest = picture.lines().map(|line| line.chars().count()).max();

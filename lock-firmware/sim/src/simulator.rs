@@ -23,6 +23,9 @@ use crate::image::{Image, ImageError, NEW_IMAGE_PAGES};
 use crate::options::Options;
 use crate::show::Terminal;
 
+/// The model number of simulated locks.
+const MODEL: u16 = 1;
+
 /// Events that wait for the lock; more make their senders wait.
 const WAITING_EVENTS: usize = 64;
 
@@ -274,7 +277,7 @@ fn lock_files(
         }),
         _ => {
             let image = Image::create(&options.flash, NEW_IMAGE_PAGES)?;
-            let factory = Factory::generate(entropy);
+            let factory = Factory::generate(MODEL, entropy);
             factory_file::write(&factory_path, &factory)?;
             Ok((image, factory))
         }

@@ -15,7 +15,7 @@ impl Device {
             Request::Status => return self.status(now_ms),
             Request::Button { held_ms } => {
                 let lock_ms = now_ms - self.booted_at;
-                let Some(lock) = self.power.lock() else {
+                let Some(lock) = self.lock.as_mut() else {
                     return dead();
                 };
                 lock.press_button(held_ms, lock_ms, &mut self.entropy);
@@ -39,13 +39,13 @@ impl Device {
             }
             Request::PowerLoss { cut: None } => self.die(now_ms),
             Request::PowerLoss { cut } => {
-                if self.power.lock_ref().is_none() {
+                if self.lock.is_none() {
                     return dead();
                 }
                 self.arm(cut);
             }
             Request::PowerOn { cut } => {
-                if self.power.lock_ref().is_some() {
+                if self.lock.is_some() {
                     return refusal("power on a lock that is on", "see {\"do\":\"status\"}");
                 }
                 self.revive(cut, now_ms);
@@ -89,27 +89,27 @@ impl Device {
 
     fn status(&self, now_ms: u64) -> Value {
         let sensors = self.body.sensors(now_ms);
-        let core = self.power.lock_ref().map(|lock| {
+        let core = self.lock.as_deref().map(|lock| {
             let status = lock.status();
             json!({
                 "owned": status.owned,
                 "window_open": status.window_open,
-                "position": status.position.name(),
-                "log": { "newest": status.log_newest, "oldest": status.log_oldest },
+                "position": status.sensors.position.name(),
+                "moving": status.moving,
+                "log": { "newest": status.log_newest, "oldest": status.log_oldest, "used": status.log_used },
                 "boot": status.boot,
-                "policy_epoch": status.policy_epoch,
+                "epoch": status.epoch.to_string(),
                 "sessions": status.sessions,
                 "time_ms": now_ms - self.booted_at,
             })
         });
-        let flash = self.power.flash().map(|flash| {
-            json!({
-                "ops": flash.ops(),
-                "erases": flash.erases(),
-                "worst_writes_per_word": flash.worst_writes_per_word(),
-                "worst_wear": self.image.worst_wear(),
-                "power_was_cut": flash.is_dead(),
-            })
+        let counts = self.flash.counts();
+        let flash = json!({
+            "ops": counts.ops,
+            "erases": counts.erases,
+            "worst_writes_per_word": counts.worst_writes_per_word,
+            "worst_wear": self.image.worst_wear(),
+            "power_was_cut": self.flash.is_dead(),
         });
         json!({
             "ok": true,

@@ -37,7 +37,7 @@ impl Device {
             .map(LinkId)
             .ok_or(Refusal::Busy)?;
         let lock_ms = now_ms - self.booted_at;
-        let lock = self.power.lock().ok_or(Refusal::Closed)?;
+        let lock = self.lock.as_mut().ok_or(Refusal::Closed)?;
         if !lock.link_up(id, usize::from(packet), lock_ms, &mut self.entropy) {
             return Err(Refusal::Busy);
         }
@@ -56,7 +56,7 @@ impl Device {
     pub fn close_link(&mut self, connection: ConnectionId, now_ms: u64) {
         if let Some(link) = self.links.remove(&connection)
             && !link.closing
-            && let Some(lock) = self.power.lock()
+            && let Some(lock) = self.lock.as_mut()
         {
             lock.link_down(link.id, now_ms - self.booted_at);
         }
@@ -106,7 +106,7 @@ impl Device {
     }
 
     pub(super) fn deliver_to_lock(&mut self, now_ms: u64) {
-        let Some(lock) = self.power.lock() else {
+        let Some(lock) = self.lock.as_mut() else {
             return;
         };
         for link in self.links.values_mut().filter(|link| !link.closing) {
@@ -119,7 +119,7 @@ impl Device {
     }
 
     pub(super) fn has_arrived(&self, now_ms: u64) -> bool {
-        self.power.lock_ref().is_some()
+        self.lock.is_some()
             && self.links.values().any(|link| {
                 !link.closing && link.inbound.next_due().is_some_and(|due| due <= now_ms)
             })

@@ -6,16 +6,16 @@ mod power;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use drawbridge_lock::{Factory, LinkId, Lock, Motor, Output, Sensors, Settings};
+use drawbridge_lock::{BootError, Factory, LinkId, Lock, Motor, Output, Sensors, Settings};
 use drawbridge_protocol::beacon::Beacon;
 use drawbridge_protocol::link_message::MAX_LINK_MESSAGE;
 
 use crate::body::Body;
 use crate::entropy::Randomness;
+use crate::flash_handle::FlashHandle;
 use crate::image::{Image, ImageError};
 use crate::lane::{Drops, Lane};
 pub use links::Refusal;
-use power::Power;
 
 /// A connection of the air, for as long as the process runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -83,7 +83,9 @@ struct Link {
 /// process's start and never goes back. **Only [`Output::Motor`] of the core reaches the motor.**
 #[derive(Debug)]
 pub struct Device {
-    power: Power,
+    lock: Option<Box<Lock<FlashHandle>>>,
+    flash: FlashHandle,
+    boot_error: Option<BootError>,
     factory: Factory,
     settings: Settings,
     body: Body,
@@ -111,7 +113,9 @@ impl Device {
     ) -> Self {
         let body = Body::new(motor_ms, image.bolt_at());
         let mut device = Self {
-            power: Power::off(image.flash()),
+            lock: None,
+            flash: FlashHandle::new(image.flash()),
+            boot_error: None,
             told: body.sensors(0),
             factory,
             settings,
@@ -137,7 +141,7 @@ impl Device {
 
     /// What the lock advertises; `None` while it is dead.
     pub fn beacon(&mut self) -> Option<Beacon> {
-        let lock = self.power.lock()?;
+        let lock = self.lock.as_mut()?;
         Some(lock.beacon(&mut self.entropy))
     }
 
@@ -150,8 +154,8 @@ impl Device {
     #[must_use]
     pub fn next_deadline(&self, now_ms: u64) -> Option<u64> {
         let core = self
-            .power
-            .lock_ref()
+            .lock
+            .as_deref()
             .and_then(Lock::next_deadline)
             .map(|deadline| deadline.saturating_add(self.booted_at));
         let lanes = self
@@ -170,7 +174,7 @@ impl Device {
     /// [`ImageError`] when the flash image could not be written: the lock must not run on.
     pub fn advance(&mut self, now_ms: u64) -> Result<(), ImageError> {
         let lock_ms = now_ms - self.booted_at;
-        if let Some(lock) = self.power.lock()
+        if let Some(lock) = self.lock.as_mut()
             && lock.next_deadline().is_some_and(|due| due <= lock_ms)
         {
             lock.handle_time(lock_ms);
@@ -194,7 +198,7 @@ impl Device {
             return;
         }
         self.told = sensors;
-        if let Some(lock) = self.power.lock() {
+        if let Some(lock) = self.lock.as_mut() {
             lock.handle_sensors(sensors, now_ms - self.booted_at);
         }
     }
@@ -203,7 +207,7 @@ impl Device {
     fn drain_core(&mut self, now_ms: u64) -> bool {
         let mut drove = false;
         loop {
-            let Some(lock) = self.power.lock() else {
+            let Some(lock) = self.lock.as_mut() else {
                 return false;
             };
             let lock_ms = now_ms - self.booted_at;
@@ -221,7 +225,7 @@ impl Device {
                 None => break,
             }
         }
-        if self.power.lock_ref().is_some_and(Lock::is_halted) {
+        if self.lock.as_deref().is_some_and(Lock::is_halted) {
             self.die(now_ms);
             return false;
         }
@@ -244,7 +248,7 @@ impl Device {
         let view = View {
             sensors: self.body.sensors(now_ms),
             actuations: self.body.actuations(),
-            alive: self.power.lock_ref().is_some(),
+            alive: self.lock.is_some(),
         };
         if self.shown != Some(view) {
             self.shown = Some(view);
