@@ -70,7 +70,8 @@ pub enum CloudEvent {
         /// Waiting will probably not help: somebody must act.
         permanent_hint: bool,
     },
-    /// A message arrived. It stays the broker's until `ack` is used.
+    /// A message arrived. It stays the broker's until `ack` is used. In a resumed session what
+    /// waited comes before [`CloudEvent::Up`].
     Message {
         /// Its topic.
         topic: String,

@@ -38,7 +38,7 @@ impl Listener {
         filters: &[&str],
     ) -> Result<Self, MosquittoError> {
         let mut command = broker.client("mosquitto_sub", who)?;
-        command.args(["-q", "1", "-d", "-F", "@@%r\t%t\t%x"]);
+        command.args(["-q", "1", "-d", "-F", "!!%r\t%t\t%x"]);
         for filter in filters {
             command.args(["-t", filter]);
         }
@@ -168,7 +168,7 @@ fn follow(
 }
 
 fn parse(line: &str) -> Option<Seen> {
-    let mut parts = line.strip_prefix("@@")?.splitn(3, '\t');
+    let mut parts = line.strip_prefix("!!")?.splitn(3, '\t');
     let retained = parts.next()? == "1";
     let topic = parts.next()?.to_owned();
     let hex = parts.next()?;
@@ -187,11 +187,11 @@ mod tests {
     // every attack and turn the isolation tests green.
     #[test]
     fn listener_reads_the_format_it_asks_for() {
-        let seen = parse("@@1\tdrawbridge/h1/state\t6f6e");
+        let seen = parse("!!1\tdrawbridge/h1/state\t6f6e");
         let wanted =
             Seen { topic: "drawbridge/h1/state".into(), retained: true, payload: b"on".to_vec() };
         assert_eq!(seen, Some(wanted));
         assert_eq!(parse("Client null sending CONNECT"), None);
-        assert_eq!(parse("@@0\ta\tzz"), None);
+        assert_eq!(parse("!!0\ta\tzz"), None);
     }
 }

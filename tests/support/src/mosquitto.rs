@@ -246,7 +246,9 @@ impl Mosquitto {
     /// # Errors
     /// [`MosquittoError::Missing`].
     pub fn client(&self, program: &'static str, who: &Identity) -> Result<Command, MosquittoError> {
-        let mut command = Command::new(find_program(program)?);
+        // Into a pipe these programs write whole blocks; stdbuf (coreutils) makes it lines.
+        let mut command = Command::new("stdbuf");
+        command.args(["-oL", "-eL"]).arg(find_program(program)?);
         command.args(["-V", "5", "-h", "localhost", "-p", &self.port.to_string()]);
         command.arg("--cafile").arg(&self.ca_file);
         command.arg("--cert").arg(&who.cert).arg("--key").arg(&who.key);
