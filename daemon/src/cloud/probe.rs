@@ -143,7 +143,7 @@ async fn mqtt(
 ) -> Result<String, Problem> {
     let mut tunnel = Tunnel::open(stream, runtime_dir, timing).map_err(|e| problem(&e))?;
     let socket = tunnel.path().to_string_lossy().into_owned();
-    let mut options = MqttOptions::new(format!("{}-probe", config.client_id), socket, 0);
+    let mut options = MqttOptions::new(format!("{}.probe", config.client_id), socket, 0);
     options.set_transport(rumqttc::Transport::Unix);
     options.set_connection_timeout(timing.handshake.as_secs().max(1));
     options.set_outgoing_inflight_upper_limit(1);

@@ -199,6 +199,8 @@ fn f08_half_open_broker_is_noticed_within_10_s_and_left_once_it_answers() {
     run(async {
         let mut hub = bench.hub();
         hub.up().await;
+        // Past the first exchange, so that nothing is under way when the broker stops.
+        tokio::time::sleep(Duration::from_secs(2)).await;
         bench.broker.freeze().expect("SIGSTOP");
         let frozen = Instant::now();
         let reason = hub.down(Duration::from_secs(15)).await;

@@ -2,6 +2,8 @@
 //! and foreign MQTT clients. Nothing of this ships.
 
 #[cfg(feature = "embedded-broker")]
+mod access;
+#[cfg(feature = "embedded-broker")]
 pub mod broker;
 pub mod foreign;
 pub mod mosquitto;
