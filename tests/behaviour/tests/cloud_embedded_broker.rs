@@ -8,7 +8,8 @@ use std::time::Duration;
 use cloud_support::{Hub, config, message, run};
 use drawbridge_daemon::cloud::{CloudAction, CloudEvent};
 use drawbridge_support::broker::Broker;
-use drawbridge_support::pki::{BadClient, Pki};
+use drawbridge_support::mosquitto::find_program;
+use drawbridge_support::pki::{BadClient, Identity, Pki};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -31,17 +32,20 @@ fn embedded_broker_carries_a_command_and_its_result_over_the_hybrid_exchange() {
             .await;
         assert_eq!(group, "X25519MLKEM768");
 
-        // The app is a bare rumqttc client behind the probe's tunnel only in the demo; here its
-        // certificate goes through our plane too, with an app's topics and no hub rights.
-        let mut app = config(&pki, &app_cert, "h1", broker.port(), dir.path());
-        app.client_id = "app:a1".to_owned();
-        app.filters = vec!["drawbridge/h1/lock/#".to_owned()];
-        let mut app = Hub::start(app);
-        let reason = app.down(SOON).await;
-        assert!(
-            reason.contains("drawbridge/h1/live") && reason.contains("NotAuthorized"),
-            "an app must not own the hub's liveness topic: {reason}"
-        );
+        // A foreign app (mosquitto_pub) sends a command with its own certificate.
+        let topic = "drawbridge/h1/lock/l1/command";
+        let said = publish_as(&pki, &app_cert, broker.port(), topic).await;
+        assert_eq!(said, "", "the command was refused");
+        hub.wait("command", SOON, |event| match event {
+            CloudEvent::Message { topic: got, payload, ack, .. } => {
+                assert_eq!((got.as_str(), payload.as_slice()), (topic, b"go".as_slice()));
+                Some(ack.ack())
+            }
+            _ => None,
+        })
+        .await;
+        let said = publish_as(&pki, &app_cert, broker.port(), "drawbridge/h1/lock/l1/state").await;
+        assert!(said.contains("Not authorized"), "an app forged a lock's state: {said:?}");
 
         hub.publish(1, "drawbridge/h1/lock/l1/result", b"done");
         hub.wait("PUBACK", SOON, |event| match event {
@@ -97,4 +101,21 @@ fn s33_embedded_broker_ties_client_id_to_certificate() {
             assert!(reason.contains("refused our certificate"), "{how:?}: {reason}");
         }
     });
+}
+
+/// Publishes `go` with QoS 1; returns what the program complained about.
+async fn publish_as(pki: &Pki, who: &Identity, port: u16, topic: &str) -> String {
+    let output = tokio::process::Command::new(find_program("mosquitto_pub").expect("installed"))
+        .args(["-V", "5", "-h", "localhost", "-p", &port.to_string(), "-i", &who.name])
+        .arg("--cafile")
+        .arg(pki.ca_file())
+        .arg("--cert")
+        .arg(&who.cert)
+        .arg("--key")
+        .arg(&who.key)
+        .args(["-q", "1", "-t", topic, "-m", "go"])
+        .output()
+        .await
+        .expect("mosquitto_pub runs");
+    String::from_utf8_lossy(&output.stderr).into_owned()
 }
