@@ -78,7 +78,15 @@ impl AckOrder {
         let limit = usize::from(limit);
         // An abandoned token leaves the order but keeps its slot at the broker.
         let (to, settled) = mpsc::channel(limit.max(1) * 2);
-        (Self { limit, next_id: 1, waiting: VecDeque::new(), to }, settled)
+        (
+            Self {
+                limit,
+                next_id: 1,
+                waiting: VecDeque::new(),
+                to,
+            },
+            settled,
+        )
     }
 
     pub(super) fn arrived(&mut self, packet: u16) -> Result<AckToken, Overrun> {
@@ -87,8 +95,15 @@ impl AckOrder {
         }
         let id = self.next_id;
         self.next_id += 1;
-        self.waiting.push_back(Waiting { id, packet, acked: false });
-        Ok(AckToken { id, to: Some(self.to.clone()) })
+        self.waiting.push_back(Waiting {
+            id,
+            packet,
+            acked: false,
+        });
+        Ok(AckToken {
+            id,
+            to: Some(self.to.clone()),
+        })
     }
 
     /// Returns the packet ids that may be acknowledged now, in order.

@@ -41,14 +41,25 @@ impl Backoff {
     /// Time to wait. `spent` is how long the failed attempt took, `random` is uniform over `u32`.
     pub(super) fn failed(&mut self, failure: Failure, spent: Duration, random: u32) -> Duration {
         self.outage = self.outage.saturating_add(spent);
-        let limit = if self.outage < SHORT_OUTAGE { SHORT_CEILING } else { CEILING };
-        let grown = if self.ceiling.is_zero() { FIRST } else { self.ceiling * 2 };
+        let limit = if self.outage < SHORT_OUTAGE {
+            SHORT_CEILING
+        } else {
+            CEILING
+        };
+        let grown = if self.ceiling.is_zero() {
+            FIRST
+        } else {
+            self.ceiling * 2
+        };
         self.ceiling = grown.min(limit).max(self.ceiling.min(CEILING));
         let ceiling = match failure {
             Failure::Ordinary => self.ceiling,
             Failure::Refused => {
-                let grown =
-                    if self.refused.is_zero() { REFUSED_FIRST } else { self.refused * 2 };
+                let grown = if self.refused.is_zero() {
+                    REFUSED_FIRST
+                } else {
+                    self.refused * 2
+                };
                 self.refused = grown.min(REFUSED_CEILING);
                 self.refused
             }
@@ -115,8 +126,14 @@ mod tests {
         for _ in 0..5 {
             backoff.failed(Failure::Ordinary, Duration::ZERO, u32::MAX);
         }
-        assert_eq!(backoff.failed(Failure::Ordinary, Duration::ZERO, u32::MAX), SHORT_CEILING);
+        assert_eq!(
+            backoff.failed(Failure::Ordinary, Duration::ZERO, u32::MAX),
+            SHORT_CEILING
+        );
         backoff.proved();
-        assert_eq!(backoff.failed(Failure::Ordinary, Duration::ZERO, u32::MAX), FIRST);
+        assert_eq!(
+            backoff.failed(Failure::Ordinary, Duration::ZERO, u32::MAX),
+            FIRST
+        );
     }
 }

@@ -142,7 +142,10 @@ impl CloudConfig {
             trust,
             hub: hub.to_owned(),
             client_id: hub.to_owned(),
-            filters: filters.iter().map(|tail| format!("drawbridge/{hub}/{tail}")).collect(),
+            filters: filters
+                .iter()
+                .map(|tail| format!("drawbridge/{hub}/{tail}"))
+                .collect(),
             session_expiry: Duration::from_secs(7 * 24 * 3600),
             will_delay: Duration::from_secs(10),
             runtime_dir,
@@ -167,7 +170,14 @@ impl CloudConfig {
             return Err(ConfigError::WillDelay);
         }
         let (t, l) = (&self.timing, &self.limits);
-        let times = [t.connect, t.handshake, t.write, t.response, t.quiet, t.proof];
+        let times = [
+            t.connect,
+            t.handshake,
+            t.write,
+            t.response,
+            t.quiet,
+            t.proof,
+        ];
         let zero_time = times.iter().any(Duration::is_zero);
         let zero_size = l.max_incoming == 0 || l.receive_max == 0 || l.max_outgoing == 0;
         if zero_time || zero_size || l.queue == 0 || l.events == 0 {
@@ -183,9 +193,7 @@ impl CloudConfig {
 
 /// A topic name to publish to: 1 to 65,535 bytes, no wildcard, no NUL (MQTT 5.0, 4.7).
 pub(super) fn is_topic(topic: &str) -> bool {
-    !topic.is_empty()
-        && topic.len() <= usize::from(u16::MAX)
-        && !topic.contains(['+', '#', '\0'])
+    !topic.is_empty() && topic.len() <= usize::from(u16::MAX) && !topic.contains(['+', '#', '\0'])
 }
 
 /// A topic filter: wildcards fill whole levels, `#` only the last (MQTT 5.0, 4.7.1).
@@ -212,7 +220,11 @@ mod tests {
             key: "key".into(),
             crl: None,
         };
-        let endpoint = Endpoint { host: "localhost".into(), port: 8883, server_name: None };
+        let endpoint = Endpoint {
+            host: "localhost".into(),
+            port: 8883,
+            server_name: None,
+        };
         CloudConfig::new(endpoint, trust, "h1", "/run/drawbridge".into())
     }
 
@@ -220,8 +232,20 @@ mod tests {
     #[test]
     fn s26_hub_id_cannot_escape_its_tree() {
         assert_eq!(config().check(), Ok(()));
-        for bad in ["", "+", "#", "a/b", "h1/../h2", "h\0", "h1\n", &"a".repeat(65)] {
-            let config = CloudConfig { hub: bad.to_owned(), ..config() };
+        for bad in [
+            "",
+            "+",
+            "#",
+            "a/b",
+            "h1/../h2",
+            "h\0",
+            "h1\n",
+            &"a".repeat(65),
+        ] {
+            let config = CloudConfig {
+                hub: bad.to_owned(),
+                ..config()
+            };
             assert_eq!(config.check(), Err(ConfigError::HubId), "{bad:?}");
         }
     }
@@ -231,15 +255,24 @@ mod tests {
     #[test]
     fn bad_filters_are_refused_before_connecting() {
         for bad in ["", "a/#/b", "a+", "a/b#", "x\0"] {
-            let config = CloudConfig { filters: vec![bad.to_owned()], ..config() };
-            assert!(matches!(config.check(), Err(ConfigError::Filter(_))), "{bad:?}");
+            let config = CloudConfig {
+                filters: vec![bad.to_owned()],
+                ..config()
+            };
+            assert!(
+                matches!(config.check(), Err(ConfigError::Filter(_))),
+                "{bad:?}"
+            );
         }
     }
 
     // Guards: a will later than the session would leave `online` retained for ever.
     #[test]
     fn will_must_fire_before_the_session_ends() {
-        let config = CloudConfig { will_delay: Duration::from_secs(8 * 24 * 3600), ..config() };
+        let config = CloudConfig {
+            will_delay: Duration::from_secs(8 * 24 * 3600),
+            ..config()
+        };
         assert_eq!(config.check(), Err(ConfigError::WillDelay));
     }
 }

@@ -11,8 +11,7 @@ use std::future::pending;
 
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
-    ConnAck, Filter, PubAck, PubAckReason, Publish, PublishProperties, SubAck,
-    SubscribeReasonCode,
+    ConnAck, Filter, PubAck, PubAckReason, Publish, PublishProperties, SubAck, SubscribeReasonCode,
 };
 use tokio::sync::mpsc;
 use tokio::time::{Duration, Instant, sleep_until, timeout};
@@ -112,7 +111,10 @@ impl Connection<'_> {
                 self.say_goodbye(inbox, drain).await;
                 Ending::Shutdown
             }
-            Err(end) => Ending::Lost { end, proved: self.proved },
+            Err(end) => Ending::Lost {
+                end,
+                proved: self.proved,
+            },
         }
     }
 
@@ -153,20 +155,31 @@ impl Connection<'_> {
     async fn establish(&mut self) -> Step<bool> {
         let connack_by = Instant::now() + self.config.timing.handshake;
         let session_present = loop {
-            match self.next_seen(connack_by, "connecting to MQTT: no CONNACK in time").await? {
+            match self
+                .next_seen(connack_by, "connecting to MQTT: no CONNACK in time")
+                .await?
+            {
                 Seen::Connected(connack) => break self.on_connack(&connack)?,
                 _ => continue,
             }
         };
         let mut filters = self.config.filters.clone();
         filters.push(self.live_topic.clone());
-        let wanted: Vec<_> =
-            filters.iter().map(|path| Filter::new(path.clone(), QoS::AtLeastOnce)).collect();
-        self.wire.client.try_subscribe_many(wanted).map_err(|_| internal("subscribing"))?;
+        let wanted: Vec<_> = filters
+            .iter()
+            .map(|path| Filter::new(path.clone(), QoS::AtLeastOnce))
+            .collect();
+        self.wire
+            .client
+            .try_subscribe_many(wanted)
+            .map_err(|_| internal("subscribing"))?;
         self.window.skip();
         let suback_by = Instant::now() + self.config.timing.response;
         loop {
-            match self.next_seen(suback_by, "subscribing: no SUBACK in time").await? {
+            match self
+                .next_seen(suback_by, "subscribing: no SUBACK in time")
+                .await?
+            {
                 Seen::Subscribed(suback) => {
                     check_suback(&suback, &filters)?;
                     break;
@@ -193,13 +206,19 @@ impl Connection<'_> {
         let given = connack.properties.as_ref();
         let receive_max = given.and_then(|p| p.receive_max).unwrap_or(u16::MAX);
         if receive_max == 0 {
-            return Err(lost("connecting to MQTT: the broker gave a Receive Maximum of zero"));
+            return Err(lost(
+                "connecting to MQTT: the broker gave a Receive Maximum of zero",
+            ));
         }
         if given.and_then(|p| p.max_qos) == Some(0) {
-            return Err(unusable("connecting to MQTT: the broker does not offer QoS 1"));
+            return Err(unusable(
+                "connecting to MQTT: the broker does not offer QoS 1",
+            ));
         }
         if given.and_then(|p| p.retain_available) == Some(0) {
-            return Err(unusable("connecting to MQTT: the broker does not keep retained messages"));
+            return Err(unusable(
+                "connecting to MQTT: the broker does not keep retained messages",
+            ));
         }
         self.window = Window::open(receive_max);
         let theirs = given.and_then(|p| p.max_packet_size).unwrap_or(u32::MAX);
@@ -268,7 +287,9 @@ impl Connection<'_> {
     }
 
     async fn on_puback(&mut self, puback: &PubAck) {
-        let Some(Owner::Ticket(ticket)) = self.window.acked(puback.pkid) else { return };
+        let Some(Owner::Ticket(ticket)) = self.window.acked(puback.pkid) else {
+            return;
+        };
         use PubAckReason as R;
         let event = match puback.reason {
             R::Success | R::NoMatchingSubscribers => CloudEvent::Published { ticket },
@@ -286,33 +307,49 @@ impl Connection<'_> {
     }
 
     fn on_settled(&mut self, settled: Option<Settled>) -> Step {
-        let Some(settled) = settled else { return Ok(()) };
+        let Some(settled) = settled else {
+            return Ok(());
+        };
         for pkid in self.acks.settled(settled) {
-            let receipt = Publish { pkid, qos: QoS::AtLeastOnce, ..Publish::default() };
-            self.wire.client.try_ack(&receipt).map_err(|_| internal("acknowledging"))?;
+            let receipt = Publish {
+                pkid,
+                qos: QoS::AtLeastOnce,
+                ..Publish::default()
+            };
+            self.wire
+                .client
+                .try_ack(&receipt)
+                .map_err(|_| internal("acknowledging"))?;
         }
         Ok(())
     }
 
     fn deadline(&self) -> Instant {
         let live = self.live.deadline();
-        let puback = self.window.oldest().map(|since| since + self.config.timing.response);
+        let puback = self
+            .window
+            .oldest()
+            .map(|since| since + self.config.timing.response);
         puback.map_or(live, |puback| puback.min(live))
     }
 
     fn on_time(&mut self) -> Step {
         let now = Instant::now();
         let response = self.config.timing.response;
-        if self.window.oldest().is_some_and(|since| now >= since + response) {
+        if self
+            .window
+            .oldest()
+            .is_some_and(|since| now >= since + response)
+        {
             return Err(lost("publishing: the broker did not acknowledge in time"));
         }
         match self.live.poll(now) {
-            Some(Pulse::Dead(Silence::Ping)) => {
-                Err(lost("staying connected: the broker did not answer a ping in time"))
-            }
-            Some(Pulse::Dead(Silence::Proof)) => {
-                Err(lost("staying connected: our message to ourselves did not come back in time"))
-            }
+            Some(Pulse::Dead(Silence::Ping)) => Err(lost(
+                "staying connected: the broker did not answer a ping in time",
+            )),
+            Some(Pulse::Dead(Silence::Proof)) => Err(lost(
+                "staying connected: our message to ourselves did not come back in time",
+            )),
             Some(Pulse::Prove) if self.window.has_room() => self.prove(),
             Some(Pulse::Prove) | None => Ok(()),
         }
@@ -493,7 +530,11 @@ fn check_outgoing(out: &Outgoing, max_packet: u32) -> Result<(), String> {
     if !is_topic(&out.topic) {
         return Err("publishing: not a valid topic name".to_owned());
     }
-    if out.correlation.as_ref().is_some_and(|data| data.len() > usize::from(u16::MAX)) {
+    if out
+        .correlation
+        .as_ref()
+        .is_some_and(|data| data.len() > usize::from(u16::MAX))
+    {
         return Err("publishing: the correlation data is longer than 65,535 bytes".to_owned());
     }
     let mut packet = Publish::new(
@@ -514,7 +555,9 @@ fn check_outgoing(out: &Outgoing, max_packet: u32) -> Result<(), String> {
 
 fn check_suback(suback: &SubAck, filters: &[String]) -> Step {
     if suback.return_codes.len() != filters.len() {
-        return Err(lost("subscribing: the SUBACK answers another number of filters"));
+        return Err(lost(
+            "subscribing: the SUBACK answers another number of filters",
+        ));
     }
     for (code, filter) in suback.return_codes.iter().zip(filters) {
         let reason = match code {
@@ -540,7 +583,11 @@ fn lost(reason: &str) -> WireEnd {
 }
 
 fn unusable(reason: &str) -> WireEnd {
-    WireEnd { failure: Failure::Refused, permanent: true, ..lost(reason) }
+    WireEnd {
+        failure: Failure::Refused,
+        permanent: true,
+        ..lost(reason)
+    }
 }
 
 fn internal(act: &str) -> WireEnd {

@@ -89,9 +89,19 @@ impl Liveness {
     /// When to poll next.
     pub(super) fn deadline(&self) -> Instant {
         let answers = [self.pinged, self.proving, self.wanted];
-        let answer = answers.into_iter().flatten().map(|at| at + self.response).min();
+        let answer = answers
+            .into_iter()
+            .flatten()
+            .map(|at| at + self.response)
+            .min();
         let next = self.next_proof();
-        answer.map_or(next, |answer| if self.waiting() { answer } else { answer.min(next) })
+        answer.map_or(next, |answer| {
+            if self.waiting() {
+                answer
+            } else {
+                answer.min(next)
+            }
+        })
     }
 
     pub(super) fn poll(&mut self, now: Instant) -> Option<Pulse> {
@@ -116,7 +126,8 @@ impl Liveness {
     fn next_proof(&self) -> Instant {
         let quiet = self.heard + self.quiet;
         // The first proof is due at once.
-        self.proved.map_or(self.heard, |proved| quiet.min(proved + self.proof))
+        self.proved
+            .map_or(self.heard, |proved| quiet.min(proved + self.proof))
     }
 }
 
@@ -157,7 +168,11 @@ mod tests {
                 }
             }
             let (dead, _) = run_until_dead(&mut live, stop.max(now));
-            assert!(dead - stop <= Duration::from_secs(10), "{after_ms} ms: {:?}", dead - stop);
+            assert!(
+                dead - stop <= Duration::from_secs(10),
+                "{after_ms} ms: {:?}",
+                dead - stop
+            );
         }
     }
 

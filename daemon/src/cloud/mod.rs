@@ -38,7 +38,16 @@ pub use tunnel::{Secured, TunnelError};
 
 /// Text from the other side, safe to log: printable ASCII, at most 120 characters.
 fn printable(text: &str) -> String {
-    text.chars().take(120).map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect()
+    text.chars()
+        .take(120)
+        .map(|c| {
+            if c.is_ascii_graphic() || c == ' ' {
+                c
+            } else {
+                '?'
+            }
+        })
+        .collect()
 }
 
 /// An error and its causes as `a: b: c`.

@@ -90,13 +90,24 @@ impl Cloud {
         let (events_to, events) = mpsc::channel(config.limits.events);
         let plane = Plane {
             config,
-            inbox: Inbox { urgent, telemetry, shutdown },
+            inbox: Inbox {
+                urgent,
+                telemetry,
+                shutdown,
+            },
             events: events_to,
             backoff: Backoff::default(),
         };
-        let sender =
-            CloudSender { urgent: urgent_to, telemetry: telemetry_to, shutdown: shutdown_to };
-        Ok(CloudHandle { sender, events, task: tokio::spawn(plane.run()) })
+        let sender = CloudSender {
+            urgent: urgent_to,
+            telemetry: telemetry_to,
+            shutdown: shutdown_to,
+        };
+        Ok(CloudHandle {
+            sender,
+            events,
+            task: tokio::spawn(plane.run()),
+        })
     }
 }
 
@@ -122,7 +133,11 @@ impl From<TunnelError> for Down {
             reason: super::chain(&error),
             advice: error.advice(),
             permanent: !error.is_temporary(),
-            failure: if about_us { Failure::Refused } else { Failure::Ordinary },
+            failure: if about_us {
+                Failure::Refused
+            } else {
+                Failure::Ordinary
+            },
         }
     }
 }
@@ -131,7 +146,9 @@ impl Plane {
     async fn run(mut self) {
         loop {
             let began = Instant::now();
-            let Some(down) = self.one_connection().await else { break };
+            let Some(down) = self.one_connection().await else {
+                break;
+            };
             log::info!(
                 event = "cloud_down", permanent = down.permanent;
                 "no cloud connection: {}", down.reason
@@ -219,7 +236,9 @@ impl Plane {
 async fn dial(config: &CloudConfig) -> Result<(Stream, Secured), TunnelError> {
     let (paths, name) = (config.trust.clone(), config.endpoint.name().to_owned());
     let loaded = tokio::task::spawn_blocking(move || Trust::load(&paths, &name, SystemTime::now()));
-    let trust = loaded.await.map_err(|e| TunnelError::Broken(std::io::Error::other(e)))??;
+    let trust = loaded
+        .await
+        .map_err(|e| TunnelError::Broken(std::io::Error::other(e)))??;
     tunnel::dial(&config.endpoint, &trust, &config.timing).await
 }
 

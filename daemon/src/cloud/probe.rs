@@ -79,18 +79,31 @@ struct Stop;
 async fn walk(config: &CloudConfig, findings: &mut Vec<Finding>) -> Result<(), Stop> {
     let timing = &config.timing;
     let loaded = Trust::load(&config.trust, config.endpoint.name(), SystemTime::now());
-    let trust = put(findings, Step::Files, loaded.map_err(TunnelError::from), |trust| {
-        let ca = trust.anchors().iter().map(|ca| ca.not_after.to_string()).collect::<Vec<_>>();
-        format!(
-            "our certificate '{}' until {}; CA until {}",
-            super::printable(&trust.own().subject),
-            trust.own().not_after,
-            ca.join(", ")
-        )
-    })?;
+    let trust = put(
+        findings,
+        Step::Files,
+        loaded.map_err(TunnelError::from),
+        |trust| {
+            let ca = trust
+                .anchors()
+                .iter()
+                .map(|ca| ca.not_after.to_string())
+                .collect::<Vec<_>>();
+            format!(
+                "our certificate '{}' until {}; CA until {}",
+                super::printable(&trust.own().subject),
+                trust.own().not_after,
+                ca.join(", ")
+            )
+        },
+    )?;
     let found = tunnel::resolve(&config.endpoint, timing).await;
     let addresses = put(findings, Step::Dns, found, |addresses| {
-        addresses.iter().map(|a| a.ip().to_string()).collect::<Vec<_>>().join(", ")
+        addresses
+            .iter()
+            .map(|a| a.ip().to_string())
+            .collect::<Vec<_>>()
+            .join(", ")
     })?;
     let connected = tunnel::connect(&addresses, timing).await;
     let (tcp, peer) = put(findings, Step::Tcp, connected, |(_, peer)| peer.to_string())?;
@@ -106,8 +119,14 @@ async fn walk(config: &CloudConfig, findings: &mut Vec<Finding>) -> Result<(), S
     let answered = mqtt(stream, config, &config.runtime_dir, timing).await;
     let step = Step::Mqtt;
     match answered {
-        Ok(detail) => findings.push(Finding { step, result: Ok(detail) }),
-        Err(problem) => findings.push(Finding { step, result: Err(problem) }),
+        Ok(detail) => findings.push(Finding {
+            step,
+            result: Ok(detail),
+        }),
+        Err(problem) => findings.push(Finding {
+            step,
+            result: Err(problem),
+        }),
     }
     Ok(())
 }
@@ -120,19 +139,30 @@ fn put<T>(
 ) -> Result<T, Stop> {
     match result {
         Ok(value) => {
-            findings.push(Finding { step, result: Ok(detail(&value)) });
+            findings.push(Finding {
+                step,
+                result: Ok(detail(&value)),
+            });
             Ok(value)
         }
         Err(error) => {
-            findings.push(Finding { step, result: Err(problem(&error)) });
+            findings.push(Finding {
+                step,
+                result: Err(problem(&error)),
+            });
             Err(Stop)
         }
     }
 }
 
 fn problem(error: &TunnelError) -> Problem {
-    let advice = error.advice().unwrap_or("look into the broker's log at this time");
-    Problem { reason: super::chain(error), advice: advice.to_owned() }
+    let advice = error
+        .advice()
+        .unwrap_or("look into the broker's log at this time");
+    Problem {
+        reason: super::chain(error),
+        advice: advice.to_owned(),
+    }
 }
 
 async fn mqtt(
@@ -168,14 +198,20 @@ async fn mqtt(
             Ok(format!(
                 "CONNACK; largest packet {}, receive maximum {}",
                 limit(given.as_ref().and_then(|p| p.max_packet_size)),
-                given.as_ref().and_then(|p| p.receive_max).unwrap_or(u16::MAX)
+                given
+                    .as_ref()
+                    .and_then(|p| p.receive_max)
+                    .unwrap_or(u16::MAX)
             ))
         }
         Ok(Err(ConnectionError::ConnectionRefused(code))) => Err(Problem {
             reason: format!("connecting to MQTT: the broker refused us ({code:?})"),
             advice: "check that this hub's certificate has a user at the broker".to_owned(),
         }),
-        Ok(Err(_)) => match tunnel.last_words(std::time::Duration::from_millis(200)).await {
+        Ok(Err(_)) => match tunnel
+            .last_words(std::time::Duration::from_millis(200))
+            .await
+        {
             Some(why) => Err(problem(&why)),
             None => Err(plain("connecting to MQTT: the connection was lost")),
         },

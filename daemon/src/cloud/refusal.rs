@@ -44,7 +44,9 @@ pub enum Refusal {
     #[error("checking the broker's certificate: it has been revoked")]
     Revoked,
     /// A revocation list is configured and says nothing (or is out of date).
-    #[error("checking the broker's certificate: our revocation list does not cover it or is out of date")]
+    #[error(
+        "checking the broker's certificate: our revocation list does not cover it or is out of date"
+    )]
     RevocationUnknown,
     /// Malformed, for another purpose, or with an unknown critical extension.
     #[error("checking the broker's certificate: it cannot be used for a server ({0})")]
@@ -86,7 +88,9 @@ impl Refusal {
             Self::WrongName { .. } => {
                 "set the broker's host as its certificate spells it, or have the certificate issued for this name"
             }
-            Self::Expired { .. } => "renew the broker's certificate; check this machine's clock too",
+            Self::Expired { .. } => {
+                "renew the broker's certificate; check this machine's clock too"
+            }
             Self::NotYetValid { .. } => {
                 "check this machine's clock first, then the broker's certificate"
             }
@@ -127,8 +131,9 @@ impl Refusal {
     fn from_tls(error: &rustls::Error, witness: Option<&Witness>) -> Self {
         match error {
             rustls::Error::InvalidCertificate(problem) => {
-                let self_signed =
-                    witness.and_then(Witness::shown).is_some_and(|shown| shown.self_signed);
+                let self_signed = witness
+                    .and_then(Witness::shown)
+                    .is_some_and(|shown| shown.self_signed);
                 Self::from_certificate(problem, self_signed)
             }
             rustls::Error::AlertReceived(alert) => Self::from_alert(*alert),
@@ -146,13 +151,16 @@ impl Refusal {
 
     fn from_certificate(problem: &CertificateError, self_signed: bool) -> Self {
         match problem {
-            CertificateError::ExpiredContext { not_after, .. } => {
-                Self::Expired { not_after: Date::from_tls(*not_after) }
-            }
-            CertificateError::NotValidYetContext { not_before, .. } => {
-                Self::NotYetValid { not_before: Date::from_tls(*not_before) }
-            }
-            CertificateError::NotValidForNameContext { expected, presented } => Self::WrongName {
+            CertificateError::ExpiredContext { not_after, .. } => Self::Expired {
+                not_after: Date::from_tls(*not_after),
+            },
+            CertificateError::NotValidYetContext { not_before, .. } => Self::NotYetValid {
+                not_before: Date::from_tls(*not_before),
+            },
+            CertificateError::NotValidForNameContext {
+                expected,
+                presented,
+            } => Self::WrongName {
                 expected: expected.to_str().into_owned(),
                 presented: presented_names(presented),
             },
@@ -179,7 +187,9 @@ impl Refusal {
             | A::UnknownCA
             | A::AccessDenied
             | A::DecryptError
-            | A::CertificateRequired => Self::ClientCertificate { alert: format!("{alert:?}") },
+            | A::CertificateRequired => Self::ClientCertificate {
+                alert: format!("{alert:?}"),
+            },
             other => Self::Broken(format!("TLS alert {other:?}")),
         }
     }
@@ -187,6 +197,14 @@ impl Refusal {
 
 /// The names come from the other side: at most four, cleaned of anything that is not printable.
 fn presented_names(names: &[String]) -> String {
-    let shown: Vec<_> = names.iter().take(4).map(|name| super::printable(name)).collect();
-    if shown.is_empty() { "no name at all".to_owned() } else { shown.join(", ") }
+    let shown: Vec<_> = names
+        .iter()
+        .take(4)
+        .map(|name| super::printable(name))
+        .collect();
+    if shown.is_empty() {
+        "no name at all".to_owned()
+    } else {
+        shown.join(", ")
+    }
 }

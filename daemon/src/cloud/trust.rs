@@ -150,9 +150,10 @@ impl TrustError {
             Self::Read { .. } => {
                 "check the path in the configuration and that the daemon's user may read the file"
             }
-            Self::Parse { what: TrustFile::Key, .. } => {
-                "give an unencrypted PEM key (PKCS#8, SEC1 or PKCS#1)"
-            }
+            Self::Parse {
+                what: TrustFile::Key,
+                ..
+            } => "give an unencrypted PEM key (PKCS#8, SEC1 or PKCS#1)",
             Self::Parse { .. } => "give the file in PEM form, complete",
             Self::KeyExposed { .. } => {
                 "run chmod 600 on the key file; if others had access, have a new certificate issued"
@@ -160,7 +161,10 @@ impl TrustError {
             Self::KeyMismatch { .. } => {
                 "point cert and key at files that were issued together, or install a new certificate"
             }
-            Self::Expired { what: TrustFile::Ca, .. } => "get the CA's current certificate",
+            Self::Expired {
+                what: TrustFile::Ca,
+                ..
+            } => "get the CA's current certificate",
             Self::Expired { .. } => "have a new certificate issued for this hub and install it",
             Self::NotYetValid { .. } => {
                 "check this machine's clock first, then when the certificate was made to begin"
@@ -212,7 +216,13 @@ impl fmt::Display for Date {
         };
         let t = time.to_datetime();
         let (year, month, day) = (t.year(), u8::from(t.month()), t.day());
-        write!(f, "{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02} UTC", t.hour(), t.minute(), t.second())
+        write!(
+            f,
+            "{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02} UTC",
+            t.hour(),
+            t.minute(),
+            t.second()
+        )
     }
 }
 
@@ -278,28 +288,35 @@ impl Trust {
         let ca = certificates(TrustFile::Ca, &paths.ca)?;
         let (roots, anchors) = anchors(&paths.ca, ca, now)?;
         let chain = certificates(TrustFile::Cert, &paths.cert)?;
-        let own = chain.first().and_then(CertDates::of).ok_or_else(|| TrustError::Parse {
-            what: TrustFile::Cert,
-            path: paths.cert.clone(),
-            detail: "the first certificate is not X.509",
-        })?;
+        let own = chain
+            .first()
+            .and_then(CertDates::of)
+            .ok_or_else(|| TrustError::Parse {
+                what: TrustFile::Cert,
+                path: paths.cert.clone(),
+                detail: "the first certificate is not X.509",
+            })?;
         check_dates(TrustFile::Cert, &paths.cert, &own, now)?;
         let key = private_key(&paths.key)?;
-        let identity = CertifiedKey::from_der(chain, key, &provider).map_err(|error| match error {
-            rustls::Error::InconsistentKeys(_) => {
-                TrustError::KeyMismatch { cert: paths.cert.clone(), key: paths.key.clone() }
-            }
-            _ => TrustError::Parse {
-                what: TrustFile::Key,
-                path: paths.key.clone(),
-                detail: "this kind of key is not supported",
-            },
-        })?;
+        let identity =
+            CertifiedKey::from_der(chain, key, &provider).map_err(|error| match error {
+                rustls::Error::InconsistentKeys(_) => TrustError::KeyMismatch {
+                    cert: paths.cert.clone(),
+                    key: paths.key.clone(),
+                },
+                _ => TrustError::Parse {
+                    what: TrustFile::Key,
+                    path: paths.key.clone(),
+                    detail: "this kind of key is not supported",
+                },
+            })?;
 
         let mut builder =
             WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
         if let Some(path) = &paths.crl {
-            builder = builder.with_crls(revocation_lists(path)?).enforce_revocation_expiration();
+            builder = builder
+                .with_crls(revocation_lists(path)?)
+                .enforce_revocation_expiration();
         }
         let verifier = builder.build().map_err(|_| match &paths.crl {
             Some(path) => TrustError::Parse {
@@ -376,30 +393,43 @@ fn provider() -> CryptoProvider {
 }
 
 fn unix(time: SystemTime) -> i64 {
-    time.duration_since(UNIX_EPOCH)
-        .map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| {
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    })
 }
 
 fn read(what: TrustFile, path: &Path) -> Result<Zeroizing<Vec<u8>>, TrustError> {
-    let fail = |source| TrustError::Read { what, path: path.to_path_buf(), source };
+    let fail = |source| TrustError::Read {
+        what,
+        path: path.to_path_buf(),
+        source,
+    };
     let meta = fs::metadata(path).map_err(fail)?;
     if !meta.is_file() || meta.len() > MAX_PEM {
         let detail = "not a file, or larger than 1 MiB";
-        return Err(TrustError::Parse { what, path: path.to_path_buf(), detail });
+        return Err(TrustError::Parse {
+            what,
+            path: path.to_path_buf(),
+            detail,
+        });
     }
     let mode = meta.permissions().mode() & 0o7777;
     if what == TrustFile::Key && mode & 0o007 != 0 {
-        return Err(TrustError::KeyExposed { path: path.to_path_buf(), mode });
+        return Err(TrustError::KeyExposed {
+            path: path.to_path_buf(),
+            mode,
+        });
     }
     fs::read(path).map(Zeroizing::new).map_err(fail)
 }
 
-fn certificates(
-    what: TrustFile,
-    path: &Path,
-) -> Result<Vec<CertificateDer<'static>>, TrustError> {
+fn certificates(what: TrustFile, path: &Path) -> Result<Vec<CertificateDer<'static>>, TrustError> {
     let pem = read(what, path)?;
-    let parse = |detail| TrustError::Parse { what, path: path.to_path_buf(), detail };
+    let parse = |detail| TrustError::Parse {
+        what,
+        path: path.to_path_buf(),
+        detail,
+    };
     let found = CertificateDer::pem_slice_iter(&pem)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|_| parse("damaged PEM"))?;
@@ -409,12 +439,13 @@ fn certificates(
     Ok(found)
 }
 
-fn revocation_lists(
-    path: &Path,
-) -> Result<Vec<CertificateRevocationListDer<'static>>, TrustError> {
+fn revocation_lists(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, TrustError> {
     let pem = read(TrustFile::Crl, path)?;
-    let parse =
-        |detail| TrustError::Parse { what: TrustFile::Crl, path: path.to_path_buf(), detail };
+    let parse = |detail| TrustError::Parse {
+        what: TrustFile::Crl,
+        path: path.to_path_buf(),
+        detail,
+    };
     let found = CertificateRevocationListDer::pem_slice_iter(&pem)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|_| parse("damaged PEM"))?;
@@ -440,8 +471,11 @@ fn anchors(
     certs: Vec<CertificateDer<'static>>,
     now: i64,
 ) -> Result<(RootCertStore, Vec<CertDates>), TrustError> {
-    let parse =
-        |detail| TrustError::Parse { what: TrustFile::Ca, path: path.to_path_buf(), detail };
+    let parse = |detail| TrustError::Parse {
+        what: TrustFile::Ca,
+        path: path.to_path_buf(),
+        detail,
+    };
     let mut roots = RootCertStore::empty();
     let mut good = Vec::new();
     let mut last_problem = None;
@@ -451,7 +485,9 @@ fn anchors(
             last_problem = Some(problem);
             continue;
         }
-        roots.add(cert).map_err(|_| parse("a certificate cannot be a trust anchor"))?;
+        roots
+            .add(cert)
+            .map_err(|_| parse("a certificate cannot be a trust anchor"))?;
         good.push(dates);
     }
     if good.is_empty() {
@@ -468,10 +504,18 @@ fn check_dates(
 ) -> Result<(), TrustError> {
     let path = path.to_path_buf();
     if now > dates.not_after.unix() {
-        return Err(TrustError::Expired { what, path, not_after: dates.not_after });
+        return Err(TrustError::Expired {
+            what,
+            path,
+            not_after: dates.not_after,
+        });
     }
     if now < dates.not_before.unix() {
-        return Err(TrustError::NotYetValid { what, path, not_before: dates.not_before });
+        return Err(TrustError::NotYetValid {
+            what,
+            path,
+            not_before: dates.not_before,
+        });
     }
     Ok(())
 }
@@ -484,16 +528,26 @@ mod tests {
     // exchange or let a weaker group in.
     #[test]
     fn hybrid_exchange_comes_first_and_only_one_other_is_offered() {
-        let names: Vec<_> = provider().kx_groups.iter().map(|group| group.name()).collect();
+        let names: Vec<_> = provider()
+            .kx_groups
+            .iter()
+            .map(|group| group.name())
+            .collect();
         assert_eq!(
             names,
-            [rustls::NamedGroup::X25519MLKEM768, rustls::NamedGroup::X25519],
+            [
+                rustls::NamedGroup::X25519MLKEM768,
+                rustls::NamedGroup::X25519
+            ],
         );
     }
 
     // Guards: an operator cannot act on "expired" without the date.
     #[test]
     fn dates_read_as_dates() {
-        assert_eq!(Date::from_unix(1_609_459_200).to_string(), "2021-01-01 00:00:00 UTC");
+        assert_eq!(
+            Date::from_unix(1_609_459_200).to_string(),
+            "2021-01-01 00:00:00 UTC"
+        );
     }
 }

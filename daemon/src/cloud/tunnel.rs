@@ -90,7 +90,9 @@ impl TunnelError {
     pub fn advice(&self) -> Option<&'static str> {
         match self {
             Self::Lookup { .. } => Some("check the broker's name and this machine's DNS"),
-            Self::Connect { .. } => Some("check that the broker runs and that no firewall is between"),
+            Self::Connect { .. } => {
+                Some("check that the broker runs and that no firewall is between")
+            }
             Self::Refused(refusal) => Some(refusal.advice()),
             Self::Trust(error) => Some(error.advice()),
             Self::Socket { .. } => Some("check that the runtime folder exists and is ours"),
@@ -133,8 +135,14 @@ pub(super) async fn resolve(
     endpoint: &Endpoint,
     timing: &Timing,
 ) -> Result<Vec<SocketAddr>, TunnelError> {
-    let fail = |source| TunnelError::Lookup { host: endpoint.host.clone(), source };
-    let looked = timeout(timing.connect, lookup_host((endpoint.host.as_str(), endpoint.port)));
+    let fail = |source| TunnelError::Lookup {
+        host: endpoint.host.clone(),
+        source,
+    };
+    let looked = timeout(
+        timing.connect,
+        lookup_host((endpoint.host.as_str(), endpoint.port)),
+    );
     let found: Vec<_> = looked
         .await
         .map_err(|_| fail(io::ErrorKind::TimedOut.into()))?
@@ -195,7 +203,9 @@ pub(super) async fn secure(
     let (_, session) = stream.get_ref();
     let secured = Secured {
         peer,
-        version: session.protocol_version().map_or_else(String::new, |v| format!("{v:?}")),
+        version: session
+            .protocol_version()
+            .map_or_else(String::new, |v| format!("{v:?}")),
         group: session
             .negotiated_key_exchange_group()
             .map_or_else(String::new, |group| format!("{:?}", group.name())),
@@ -232,8 +242,10 @@ impl Tunnel {
         runtime_dir: &Path,
         timing: &Timing,
     ) -> Result<Self, TunnelError> {
-        let socket = PrivateSocket::make(runtime_dir)
-            .map_err(|source| TunnelError::Socket { path: runtime_dir.to_path_buf(), source })?;
+        let socket = PrivateSocket::make(runtime_dir).map_err(|source| TunnelError::Socket {
+            path: runtime_dir.to_path_buf(),
+            source,
+        })?;
         let path = socket.path.clone();
         let timing = timing.clone();
         let pump = tokio::spawn(async move {
@@ -285,7 +297,12 @@ impl PrivateSocket {
             Ok((meta.uid(), listener))
         });
         match made {
-            Ok((owner, listener)) => Ok(Self { dir, path, owner, listener }),
+            Ok((owner, listener)) => Ok(Self {
+                dir,
+                path,
+                owner,
+                listener,
+            }),
             Err(error) => {
                 remove(&dir, &path);
                 Err(error)
@@ -387,7 +404,10 @@ mod tests {
     use super::*;
 
     fn runtime() -> tokio::runtime::Runtime {
-        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
     }
 
     // Guards (S24): another local user who reaches the socket could speak to the broker as us.

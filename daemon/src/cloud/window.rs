@@ -50,7 +50,10 @@ impl Window {
     /// `receive_max` as the broker gave it in CONNACK.
     pub(super) fn open(receive_max: u16) -> Self {
         let max = receive_max.clamp(1, LIBRARY_LIMIT);
-        Self { slots: vec![None; usize::from(max)], last: 0 }
+        Self {
+            slots: vec![None; usize::from(max)],
+            last: 0,
+        }
     }
 
     fn max(&self) -> u16 {
@@ -79,7 +82,10 @@ impl Window {
     /// Whether an urgent publish can go out now.
     pub(super) fn has_room(&self) -> bool {
         let limit = self.slots.len().saturating_sub(1).max(1);
-        let next_free = self.slots.get(usize::from(self.last)).is_some_and(Option::is_none);
+        let next_free = self
+            .slots
+            .get(usize::from(self.last))
+            .is_some_and(Option::is_none);
         self.busy() < limit && next_free
     }
 
@@ -102,7 +108,11 @@ impl Window {
         }
         let id = self.next();
         let slot = self.slots.get_mut(usize::from(id) - 1)?;
-        *slot = Some(Flight { owner, since: now, telemetry_bytes });
+        *slot = Some(Flight {
+            owner,
+            since: now,
+            telemetry_bytes,
+        });
         self.step();
         Some(id)
     }
@@ -120,7 +130,10 @@ impl Window {
 
     /// Empties the window.
     pub(super) fn abandon(&mut self) -> Vec<Owner> {
-        self.slots.iter_mut().filter_map(|slot| slot.take().map(|flight| flight.owner)).collect()
+        self.slots
+            .iter_mut()
+            .filter_map(|slot| slot.take().map(|flight| flight.owner))
+            .collect()
     }
 }
 

@@ -9,15 +9,13 @@
 
 use std::time::Duration;
 
+use rumqttc::Outgoing;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
     ConnAck, ConnectProperties, ConnectReturnCode, DisconnectReasonCode, LastWill,
     LastWillProperties, Packet, PubAck, Publish, SubAck,
 };
-use rumqttc::v5::{
-    AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, StateError,
-};
-use rumqttc::Outgoing;
+use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, StateError};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -176,29 +174,38 @@ fn explain(error: &ConnectionError) -> WireEnd {
             end.reason = format!("connecting to MQTT: the broker refused us ({code:?})");
             use ConnectReturnCode as C;
             (end.failure, end.permanent, end.advice) = match code {
-                C::NotAuthorized | C::BadUserNamePassword | C::Banned | C::BadAuthenticationMethod => (
+                C::NotAuthorized
+                | C::BadUserNamePassword
+                | C::Banned
+                | C::BadAuthenticationMethod => (
                     Failure::Refused,
                     true,
-                    Some("look into the broker's log; check that this hub's certificate has a user there"),
+                    Some(
+                        "look into the broker's log; check that this hub's certificate has a user there",
+                    ),
                 ),
                 C::ServerBusy | C::QuotaExceeded | C::ConnectionRateExceeded => {
                     (Failure::Refused, false, None)
                 }
-                C::ClientIdentifierNotValid | C::BadClientId => {
-                    (Failure::Refused, true, Some("set a client id that the broker accepts"))
-                }
+                C::ClientIdentifierNotValid | C::BadClientId => (
+                    Failure::Refused,
+                    true,
+                    Some("set a client id that the broker accepts"),
+                ),
                 C::UnsupportedProtocolVersion | C::RefusedProtocolVersion => {
                     (Failure::Refused, true, Some("the broker must speak MQTT 5"))
                 }
                 _ => (Failure::Ordinary, false, None),
             };
         }
-        ConnectionError::MqttState(StateError::ServerDisconnect { reason_code, reason_string }) => {
-            let said = reason_string.as_deref().map_or_else(String::new, |text| {
-                format!(": {}", super::printable(text))
-            });
-            end.reason =
-                format!("staying connected: the broker ended it ({reason_code:?}){said}");
+        ConnectionError::MqttState(StateError::ServerDisconnect {
+            reason_code,
+            reason_string,
+        }) => {
+            let said = reason_string
+                .as_deref()
+                .map_or_else(String::new, |text| format!(": {}", super::printable(text)));
+            end.reason = format!("staying connected: the broker ended it ({reason_code:?}){said}");
             use DisconnectReasonCode as D;
             (end.failure, end.permanent, end.advice) = match reason_code {
                 D::NotAuthorized => (Failure::Refused, true, None),
@@ -227,8 +234,10 @@ fn explain(error: &ConnectionError) -> WireEnd {
             end.transport = true;
         }
         other => {
-            end.reason =
-                format!("talking to the broker: {}", super::printable(&other.to_string()));
+            end.reason = format!(
+                "talking to the broker: {}",
+                super::printable(&other.to_string())
+            );
         }
     }
     end

@@ -33,11 +33,17 @@ pub(super) struct Witness {
 
 impl Witness {
     pub(super) fn new(real: Arc<WebPkiServerVerifier>) -> Self {
-        Self { real, shown: Mutex::new(None) }
+        Self {
+            real,
+            shown: Mutex::new(None),
+        }
     }
 
     pub(super) fn shown(&self) -> Option<Shown> {
-        self.shown.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shown
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
@@ -52,9 +58,12 @@ impl ServerCertVerifier for Witness {
     ) -> Result<ServerCertVerified, Error> {
         let self_signed = parse_x509_certificate(end_entity)
             .is_ok_and(|(_, cert)| cert.issuer().as_raw() == cert.subject().as_raw());
-        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some(Shown { dates: CertDates::of(end_entity), self_signed });
-        self.real.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = Some(Shown {
+            dates: CertDates::of(end_entity),
+            self_signed,
+        });
+        self.real
+            .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
     }
 
     fn verify_tls12_signature(
@@ -89,7 +98,10 @@ pub(super) struct AskedFor {
 
 impl AskedFor {
     pub(super) fn new(identity: Arc<CertifiedKey>) -> Self {
-        Self { identity, given: AtomicBool::new(false) }
+        Self {
+            identity,
+            given: AtomicBool::new(false),
+        }
     }
 
     /// Whether the broker asked and our certificate went out.

@@ -20,8 +20,10 @@ fn embedded_broker_carries_a_command_and_its_result_over_the_hybrid_exchange() {
         let dir = tempfile::tempdir().expect("a folder");
         let pki = Pki::create(dir.path()).expect("a CA");
         let broker = Broker::start(&pki, "").await.expect("a broker");
-        let (hub_cert, app_cert) =
-            (pki.client("h1").expect("hub"), pki.client("app:a1").expect("app"));
+        let (hub_cert, app_cert) = (
+            pki.client("h1").expect("hub"),
+            pki.client("app:a1").expect("app"),
+        );
         let mut hub = Hub::start(config(&pki, &hub_cert, "h1", broker.port(), dir.path()));
         let group = hub
             .wait("connection", SOON, |event| match event {
@@ -37,15 +39,32 @@ fn embedded_broker_carries_a_command_and_its_result_over_the_hybrid_exchange() {
         let said = publish_as(&pki, &app_cert, broker.port(), topic).await;
         assert_eq!(said, "", "the command was refused");
         hub.wait("command", SOON, |event| match event {
-            CloudEvent::Message { topic: got, payload, ack, .. } => {
-                assert_eq!((got.as_str(), payload.as_slice()), (topic, b"go".as_slice()));
+            CloudEvent::Message {
+                topic: got,
+                payload,
+                ack,
+                ..
+            } => {
+                assert_eq!(
+                    (got.as_str(), payload.as_slice()),
+                    (topic, b"go".as_slice())
+                );
                 Some(ack.ack())
             }
             _ => None,
         })
         .await;
-        let said = publish_as(&pki, &app_cert, broker.port(), "drawbridge/h1/lock/l1/state").await;
-        assert!(said.contains("Not authorized"), "an app forged a lock's state: {said:?}");
+        let said = publish_as(
+            &pki,
+            &app_cert,
+            broker.port(),
+            "drawbridge/h1/lock/l1/state",
+        )
+        .await;
+        assert!(
+            said.contains("Not authorized"),
+            "an app forged a lock's state: {said:?}"
+        );
 
         hub.publish(1, "drawbridge/h1/lock/l1/result", b"done");
         hub.wait("PUBACK", SOON, |event| match event {
@@ -72,9 +91,17 @@ fn s31_embedded_broker_keeps_hubs_apart() {
         }
         let mut hub = Hub::start(config(&pki, &who, "h1", broker.port(), dir.path()));
         hub.up().await;
-        hub.send(CloudAction::Publish(message(9, "drawbridge/h2/state", b"forged")));
+        hub.send(CloudAction::Publish(message(
+            9,
+            "drawbridge/h2/state",
+            b"forged",
+        )));
         hub.wait("refusal", SOON, |event| match event {
-            CloudEvent::PublishFailed { ticket: 9, is_temporary: false, .. } => Some(()),
+            CloudEvent::PublishFailed {
+                ticket: 9,
+                is_temporary: false,
+                ..
+            } => Some(()),
             CloudEvent::Published { ticket: 9 } => panic!("accepted"),
             _ => None,
         })
@@ -98,7 +125,10 @@ fn s33_embedded_broker_ties_client_id_to_certificate() {
             let who = pki.bad_client("h1", how).expect("a certificate");
             let stranger = config(&pki, &who, "h1", broker.port(), dir.path());
             let reason = Hub::start(stranger).down(SOON).await;
-            assert!(reason.contains("refused our certificate"), "{how:?}: {reason}");
+            assert!(
+                reason.contains("refused our certificate"),
+                "{how:?}: {reason}"
+            );
         }
     });
 }
@@ -106,7 +136,16 @@ fn s33_embedded_broker_ties_client_id_to_certificate() {
 /// Publishes `go` with QoS 1; returns what the program complained about.
 async fn publish_as(pki: &Pki, who: &Identity, port: u16, topic: &str) -> String {
     let output = tokio::process::Command::new(find_program("mosquitto_pub").expect("installed"))
-        .args(["-V", "5", "-h", "localhost", "-p", &port.to_string(), "-i", &who.name])
+        .args([
+            "-V",
+            "5",
+            "-h",
+            "localhost",
+            "-p",
+            &port.to_string(),
+            "-i",
+            &who.name,
+        ])
         .arg("--cafile")
         .arg(pki.ca_file())
         .arg("--cert")

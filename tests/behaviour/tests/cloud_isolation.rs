@@ -32,8 +32,12 @@ fn s31_hub_a_hears_nothing_of_hub_b_and_cannot_speak_for_it() {
     let broker =
         Mosquitto::start(&pki, &Setup::default().with_app("app:b1", "h2")).expect("mosquitto");
     let client = |name| pki.client(name).expect("a certificate");
-    let (hub_a, hub_b, app_a, app_b) =
-        (client("h1"), client("h2"), client("app:a1"), client("app:b1"));
+    let (hub_a, hub_b, app_a, app_b) = (
+        client("h1"),
+        client("h2"),
+        client("app:a1"),
+        client("app:b1"),
+    );
     run(async {
         // Hub B is our own plane; its app commands it; its state documents are retained.
         let mut b = Hub::start(config(&pki, &hub_b, "h2", broker.port(), dir.path()));
@@ -56,7 +60,10 @@ fn s31_hub_a_hears_nothing_of_hub_b_and_cannot_speak_for_it() {
             "drawbridge/h2/lock/l1/command",
         ];
         let spy = Listener::start(&broker, &hub_a, &filters).expect("a listener");
-        println!("S31 the broker's answer to hub A: {}", subscribed(&spy.chatter()));
+        println!(
+            "S31 the broker's answer to hub A: {}",
+            subscribed(&spy.chatter())
+        );
 
         let wanted = Duration::from_secs(seconds());
         println!("S31 {} {} of {FULL} s", lane(), wanted.as_secs());
@@ -85,17 +92,29 @@ fn s31_hub_a_hears_nothing_of_hub_b_and_cannot_speak_for_it() {
                 let topic = "drawbridge/h2/lock/l1/command";
                 let result = foreign::publish(&broker, &app_b, topic, b"command", &[]);
                 assert_eq!(result.expect("mosquitto_pub"), Sent::Accepted);
-                let own = foreign::publish(&broker, &app_a, "drawbridge/h1/req/lock.pair", b"x", &[]);
+                let own =
+                    foreign::publish(&broker, &app_a, "drawbridge/h1/req/lock.pair", b"x", &[]);
                 assert_eq!(own.expect("mosquitto_pub"), Sent::Accepted);
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        assert!(acked > 50 && commands > 3, "too little traffic: {acked} acked, {commands} commands");
+        assert!(
+            acked > 50 && commands > 3,
+            "too little traffic: {acked} acked, {commands} commands"
+        );
         let seen = spy.seen();
-        let own = seen.iter().filter(|m| m.topic.starts_with("drawbridge/h1/")).count();
-        let foreign: Vec<_> =
-            seen.iter().filter(|m| !m.topic.starts_with("drawbridge/h1/")).collect();
-        println!("S31 {acked} events and {commands} commands of hub B; hub A heard {own} of its own, {} foreign", foreign.len());
+        let own = seen
+            .iter()
+            .filter(|m| m.topic.starts_with("drawbridge/h1/"))
+            .count();
+        let foreign: Vec<_> = seen
+            .iter()
+            .filter(|m| !m.topic.starts_with("drawbridge/h1/"))
+            .collect();
+        println!(
+            "S31 {acked} events and {commands} commands of hub B; hub A heard {own} of its own, {} foreign",
+            foreign.len()
+        );
         assert!(own > 0, "the spy hears nothing at all: {}", spy.chatter());
         assert!(foreign.is_empty(), "hub A heard {foreign:?}");
         drop(spy);
@@ -136,9 +155,12 @@ fn s31_our_own_plane_reports_a_refused_publish_as_permanent() {
         hub.publish(5, "drawbridge/h2/state", b"forged");
         let (reason, temporary) = hub
             .wait("refusal", Duration::from_secs(10), |event| match event {
-                CloudEvent::PublishFailed { ticket: 5, reason, is_temporary, .. } => {
-                    Some((reason, is_temporary))
-                }
+                CloudEvent::PublishFailed {
+                    ticket: 5,
+                    reason,
+                    is_temporary,
+                    ..
+                } => Some((reason, is_temporary)),
                 CloudEvent::Published { ticket: 5 } => panic!("accepted"),
                 _ => None,
             })
@@ -153,16 +175,28 @@ fn s33_broker_refuses_foreign_and_expired_certificates() {
     let dir = tempfile::tempdir().expect("a folder");
     let pki = Pki::create(dir.path()).expect("a CA");
     let broker = Mosquitto::start(&pki, &Setup::default()).expect("mosquitto");
-    for how in [BadClient::OtherCa, BadClient::SelfSigned, BadClient::Expired] {
+    for how in [
+        BadClient::OtherCa,
+        BadClient::SelfSigned,
+        BadClient::Expired,
+    ] {
         let who = pki.bad_client("h1", how).expect("a certificate");
         let result = foreign::publish(&broker, &who, "drawbridge/h1/state", b"x", &[]);
-        assert!(matches!(result.expect("mosquitto_pub"), Sent::Refused(_)), "{how:?}");
+        assert!(
+            matches!(result.expect("mosquitto_pub"), Sent::Refused(_)),
+            "{how:?}"
+        );
     }
     run(async {
-        let who = pki.bad_client("h1", BadClient::OtherCa).expect("a certificate");
+        let who = pki
+            .bad_client("h1", BadClient::OtherCa)
+            .expect("a certificate");
         let mut hub = Hub::start(config(&pki, &who, "h1", broker.port(), dir.path()));
         let reason = hub.down(Duration::from_secs(10)).await;
-        assert!(reason.contains("the broker refused our certificate"), "{reason}");
+        assert!(
+            reason.contains("the broker refused our certificate"),
+            "{reason}"
+        );
     });
 }
 
@@ -171,5 +205,9 @@ fn lane() -> &'static str {
 }
 
 fn subscribed(chatter: &str) -> String {
-    chatter.lines().find(|line| line.contains("Subscribed")).unwrap_or("nothing").to_owned()
+    chatter
+        .lines()
+        .find(|line| line.contains("Subscribed"))
+        .unwrap_or("nothing")
+        .to_owned()
 }

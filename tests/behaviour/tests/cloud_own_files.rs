@@ -44,16 +44,64 @@ fn s21_each_fault_in_our_own_files_has_its_own_text() {
     let future = pki.bad_client("h1", BadClient::NotYetValid).unwrap();
 
     let cases = [
-        (TrustPaths { ca: missing.clone(), ..good.clone() }, "reading the CA certificate file"),
-        (TrustPaths { ca: empty.clone(), ..good.clone() }, "no certificate in it"),
-        (TrustPaths { cert: missing.clone(), ..good.clone() }, "reading the client certificate"),
-        (TrustPaths { key: missing, ..good.clone() }, "reading the client key file"),
-        (TrustPaths { key: empty.clone(), ..good.clone() }, "no private key in it"),
-        (TrustPaths { key: exposed, ..good.clone() }, "mode 0644"),
-        (TrustPaths { key: other.key, ..good.clone() }, "do not belong together"),
+        (
+            TrustPaths {
+                ca: missing.clone(),
+                ..good.clone()
+            },
+            "reading the CA certificate file",
+        ),
+        (
+            TrustPaths {
+                ca: empty.clone(),
+                ..good.clone()
+            },
+            "no certificate in it",
+        ),
+        (
+            TrustPaths {
+                cert: missing.clone(),
+                ..good.clone()
+            },
+            "reading the client certificate",
+        ),
+        (
+            TrustPaths {
+                key: missing,
+                ..good.clone()
+            },
+            "reading the client key file",
+        ),
+        (
+            TrustPaths {
+                key: empty.clone(),
+                ..good.clone()
+            },
+            "no private key in it",
+        ),
+        (
+            TrustPaths {
+                key: exposed,
+                ..good.clone()
+            },
+            "mode 0644",
+        ),
+        (
+            TrustPaths {
+                key: other.key,
+                ..good.clone()
+            },
+            "do not belong together",
+        ),
         (paths(&pki, &past), "expired on 2021-01-01"),
         (paths(&pki, &future), "not valid before 2090-01-01"),
-        (TrustPaths { crl: Some(empty), ..good }, "no revocation list in it"),
+        (
+            TrustPaths {
+                crl: Some(empty),
+                ..good
+            },
+            "no revocation list in it",
+        ),
     ];
     let mut texts = Vec::new();
     for (paths, wanted) in &cases {
@@ -85,7 +133,10 @@ fn f10_boot_at_1970_points_at_the_clock() {
     let pki = Pki::create(dir.path()).unwrap();
     let who = pki.client("h1").unwrap();
     let error = Trust::load(&paths(&pki, &who), "localhost", SystemTime::UNIX_EPOCH).unwrap_err();
-    assert!(error.to_string().contains("not valid before 2024-01-01"), "{error}");
+    assert!(
+        error.to_string().contains("not valid before 2024-01-01"),
+        "{error}"
+    );
     assert!(error.advice().contains("clock"));
     assert!(error.is_temporary());
 }

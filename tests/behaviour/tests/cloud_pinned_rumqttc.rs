@@ -24,7 +24,11 @@ fn run<T>(test: impl Future<Output = T>) -> T {
         .enable_all()
         .build()
         .expect("a runtime")
-        .block_on(async { timeout(Duration::from_secs(20), test).await.expect("20 s are enough") })
+        .block_on(async {
+            timeout(Duration::from_secs(20), test)
+                .await
+                .expect("20 s are enough")
+        })
 }
 
 struct Script {
@@ -37,7 +41,11 @@ impl Script {
     fn new() -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("s");
-        Self { listener: UnixListener::bind(&path).expect("a socket"), path, _dir: dir }
+        Self {
+            listener: UnixListener::bind(&path).expect("a socket"),
+            path,
+            _dir: dir,
+        }
     }
 
     async fn accept(&self, connack: &[u8]) -> UnixStream {
@@ -88,12 +96,19 @@ fn transport_unix_speaks_mqtt_5_over_a_socket_path() {
     run(async {
         let script = Script::new();
         let (client, mut eventloop) = client(&script.path);
-        let (mut broker, ()) =
-            tokio::join!(script.accept(CONNACK_NEW_SESSION), until_connected(&mut eventloop));
-        client.try_publish("a/b", QoS::AtLeastOnce, false, "x").expect("room");
+        let (mut broker, ()) = tokio::join!(
+            script.accept(CONNACK_NEW_SESSION),
+            until_connected(&mut eventloop)
+        );
+        client
+            .try_publish("a/b", QoS::AtLeastOnce, false, "x")
+            .expect("room");
         let (sent, got) = tokio::join!(eventloop.poll(), packet(&mut broker));
         sent.expect("sent");
-        assert_eq!(got.expect("PUBLISH"), (0x32, b"\0\x03a/b\0\x01\0x".to_vec()));
+        assert_eq!(
+            got.expect("PUBLISH"),
+            (0x32, b"\0\x03a/b\0\x01\0x".to_vec())
+        );
     });
 }
 
@@ -103,14 +118,20 @@ fn new_session_drops_publishes_that_were_accepted_and_not_acknowledged() {
     run(async {
         let script = Script::new();
         let (client, mut eventloop) = client(&script.path);
-        let (broker, ()) =
-            tokio::join!(script.accept(CONNACK_NEW_SESSION), until_connected(&mut eventloop));
-        client.try_publish("a/lost", QoS::AtLeastOnce, false, "x").expect("room");
+        let (broker, ()) = tokio::join!(
+            script.accept(CONNACK_NEW_SESSION),
+            until_connected(&mut eventloop)
+        );
+        client
+            .try_publish("a/lost", QoS::AtLeastOnce, false, "x")
+            .expect("room");
         eventloop.poll().await.expect("sent");
         drop(broker);
         eventloop.poll().await.expect_err("the connection is gone");
-        let (mut broker, ()) =
-            tokio::join!(script.accept(CONNACK_NEW_SESSION), until_connected(&mut eventloop));
+        let (mut broker, ()) = tokio::join!(
+            script.accept(CONNACK_NEW_SESSION),
+            until_connected(&mut eventloop)
+        );
         let quiet = async {
             loop {
                 eventloop.poll().await.expect("connected");
@@ -130,16 +151,25 @@ fn oversized_publish_poisons_every_following_connection() {
     run(async {
         let script = Script::new();
         let (client, mut eventloop) = client(&script.path);
-        let (broker, ()) =
-            tokio::join!(script.accept(CONNACK_MAX_100), until_connected(&mut eventloop));
-        client.try_publish("a/big", QoS::AtLeastOnce, false, vec![0; 200]).expect("room");
-        assert!(too_large(&eventloop.poll().await), "the connection should end");
+        let (broker, ()) = tokio::join!(
+            script.accept(CONNACK_MAX_100),
+            until_connected(&mut eventloop)
+        );
+        client
+            .try_publish("a/big", QoS::AtLeastOnce, false, vec![0; 200])
+            .expect("room");
+        assert!(
+            too_large(&eventloop.poll().await),
+            "the connection should end"
+        );
         drop(broker);
         // The broker says that it kept the session: the message is tried again, and again.
         let connack_resumed = [0x20, 8, 1, 0, 5, 0x27, 0, 0, 0, 100];
         for round in 0..3 {
-            let (_broker, ()) =
-                tokio::join!(script.accept(&connack_resumed), until_connected(&mut eventloop));
+            let (_broker, ()) = tokio::join!(
+                script.accept(&connack_resumed),
+                until_connected(&mut eventloop)
+            );
             assert!(too_large(&eventloop.poll().await), "round {round}");
         }
     });
@@ -172,7 +202,11 @@ fn poll_after_an_error_reconnects_at_once() {
             }
         };
         tokio::select! { () = accept => {}, () = polls => {} }
-        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+        assert!(
+            begun.elapsed() < Duration::from_secs(2),
+            "{:?}",
+            begun.elapsed()
+        );
     });
 }
 
@@ -182,23 +216,35 @@ fn failed_puback_during_an_id_collision_is_never_released() {
     run(async {
         let script = Script::new();
         let (client, mut eventloop) = client(&script.path);
-        let (mut broker, ()) =
-            tokio::join!(script.accept(CONNACK_NEW_SESSION), until_connected(&mut eventloop));
+        let (mut broker, ()) = tokio::join!(
+            script.accept(CONNACK_NEW_SESSION),
+            until_connected(&mut eventloop)
+        );
         for count in 0..16 {
-            client.try_publish("a/b", QoS::AtLeastOnce, false, vec![count]).expect("room");
+            client
+                .try_publish("a/b", QoS::AtLeastOnce, false, vec![count])
+                .expect("room");
             eventloop.poll().await.expect("sent");
             packet(&mut broker).await.expect("PUBLISH");
         }
         // Acknowledge id 2 only: the next publish takes id 1, which is still in flight.
         broker.write_all(&[0x40, 2, 0, 2]).await.expect("PUBACK 2");
         eventloop.poll().await.expect("PUBACK 2");
-        client.try_publish("a/b", QoS::AtLeastOnce, false, "collides").expect("room");
+        client
+            .try_publish("a/b", QoS::AtLeastOnce, false, "collides")
+            .expect("room");
         eventloop.poll().await.expect("parked");
         assert!(eventloop.state.collision.is_some());
         // PUBACK 1 with "quota exceeded" frees the id, but not the parked publish.
-        broker.write_all(&[0x40, 3, 0, 1, 0x97]).await.expect("PUBACK 1");
+        broker
+            .write_all(&[0x40, 3, 0, 1, 0x97])
+            .await
+            .expect("PUBACK 1");
         eventloop.poll().await.expect("PUBACK 1");
-        assert!(eventloop.state.collision.is_some(), "released: the window can be simplified");
+        assert!(
+            eventloop.state.collision.is_some(),
+            "released: the window can be simplified"
+        );
     });
 }
 
@@ -208,8 +254,10 @@ fn server_keep_alive_of_zero_replaces_ours() {
     run(async {
         let script = Script::new();
         let (_client, mut eventloop) = client(&script.path);
-        let (_broker, ()) =
-            tokio::join!(script.accept(CONNACK_KEEP_ALIVE_0), until_connected(&mut eventloop));
+        let (_broker, ()) = tokio::join!(
+            script.accept(CONNACK_KEEP_ALIVE_0),
+            until_connected(&mut eventloop)
+        );
         assert_eq!(eventloop.options.keep_alive(), Duration::ZERO);
     });
 }

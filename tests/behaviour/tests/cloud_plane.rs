@@ -28,7 +28,13 @@ fn bench(setup: &Setup) -> Bench {
 impl Bench {
     fn hub(&self) -> Hub {
         let who = self.pki.client("h1").expect("a certificate");
-        Hub::start(config(&self.pki, &who, "h1", self.broker.port(), self.dir.path()))
+        Hub::start(config(
+            &self.pki,
+            &who,
+            "h1",
+            self.broker.port(),
+            self.dir.path(),
+        ))
     }
 }
 
@@ -45,9 +51,12 @@ fn published_only_after_the_broker_has_it() {
     let bench = bench(&Setup::default());
     let app = bench.pki.client("app:a1").expect("a certificate");
     run(async {
-        let listener =
-            Listener::start(&bench.broker, &app, &["drawbridge/h1/lock/#", "drawbridge/h1/state"])
-                .expect("a foreign listener");
+        let listener = Listener::start(
+            &bench.broker,
+            &app,
+            &["drawbridge/h1/lock/#", "drawbridge/h1/state"],
+        )
+        .expect("a foreign listener");
         let mut hub = bench.hub();
         hub.up().await;
         let seen = |topic: &'static str, payload: &'static [u8]| {
@@ -63,7 +72,12 @@ fn published_only_after_the_broker_has_it() {
         hub.publish(8, "drawbridge/h1/lock/l1/event", b"two");
         let (reason, unsure) = hub
             .wait("failure", SOON, |event| match event {
-                CloudEvent::PublishFailed { ticket: 8, reason, is_temporary, may_have_succeeded } => {
+                CloudEvent::PublishFailed {
+                    ticket: 8,
+                    reason,
+                    is_temporary,
+                    may_have_succeeded,
+                } => {
                     assert!(is_temporary);
                     Some((reason, may_have_succeeded))
                 }
@@ -74,7 +88,9 @@ fn published_only_after_the_broker_has_it() {
         assert!(unsure, "{reason}");
         bench.broker.thaw().expect("SIGCONT");
         hub.up().await;
-        hub.send(CloudAction::Shutdown { drain: Duration::from_secs(1) });
+        hub.send(CloudAction::Shutdown {
+            drain: Duration::from_secs(1),
+        });
         assert!(seen("drawbridge/h1/state", b"offline").is_some());
     });
 }
@@ -95,13 +111,22 @@ fn unacknowledged_command_comes_again_after_reconnecting_and_an_acknowledged_one
             assert_eq!(sent.expect("mosquitto_pub"), Sent::Accepted);
         }
         let next = |event| match event {
-            CloudEvent::Message { topic, payload, dup, correlation, retain, ack, .. } => {
-                Some((topic, payload, dup, correlation, retain, ack))
-            }
+            CloudEvent::Message {
+                topic,
+                payload,
+                dup,
+                correlation,
+                retain,
+                ack,
+                ..
+            } => Some((topic, payload, dup, correlation, retain, ack)),
             _ => None,
         };
         let (got, payload, _, correlation, retain, ack) = hub.wait("command", SOON, next).await;
-        assert_eq!((got.as_str(), payload.as_slice(), retain), (topic, b"first".as_slice(), false));
+        assert_eq!(
+            (got.as_str(), payload.as_slice(), retain),
+            (topic, b"first".as_slice(), false)
+        );
         assert_eq!(correlation.as_deref(), Some(b"c1".as_slice()));
         ack.ack();
         let (_, payload, _, _, _, stale) = hub.wait("command", SOON, next).await;
@@ -120,11 +145,15 @@ fn unacknowledged_command_comes_again_after_reconnecting_and_an_acknowledged_one
         stale.ack();
         ack.ack();
         hub.publish(2, "drawbridge/h1/health", b"y");
-        hub.wait("PUBACK without another redelivery", SOON, |event| match event {
-            CloudEvent::Published { ticket: 2 } => Some(()),
-            CloudEvent::Message { payload, .. } => panic!("{payload:?} came again"),
-            _ => None,
-        })
+        hub.wait(
+            "PUBACK without another redelivery",
+            SOON,
+            |event| match event {
+                CloudEvent::Published { ticket: 2 } => Some(()),
+                CloudEvent::Message { payload, .. } => panic!("{payload:?} came again"),
+                _ => None,
+            },
+        )
         .await;
     });
 }
@@ -140,7 +169,10 @@ fn f07_forgotten_session_is_subscribed_and_publishing_again_within_5_s() {
         bench.broker.start_again_empty().expect("a restart");
         let back = Instant::now();
         hub.down(SOON).await;
-        assert!(!hub.up().await, "the broker must have forgotten the session");
+        assert!(
+            !hub.up().await,
+            "the broker must have forgotten the session"
+        );
         let topic = "drawbridge/h1/lock/l1/command";
         let sent = foreign::publish(&bench.broker, &app, topic, b"go", &[]);
         assert_eq!(sent.expect("mosquitto_pub"), Sent::Accepted);
@@ -176,7 +208,12 @@ fn oversized_publish_is_refused_here_and_harms_nobody() {
         hub.publish(3, "drawbridge/h1/health", b"small");
         let mut failed = Vec::new();
         hub.wait("PUBACK of the small one", SOON, |event| match event {
-            CloudEvent::PublishFailed { ticket, reason, is_temporary, may_have_succeeded } => {
+            CloudEvent::PublishFailed {
+                ticket,
+                reason,
+                is_temporary,
+                may_have_succeeded,
+            } => {
                 assert!(!is_temporary && !may_have_succeeded);
                 failed.push((ticket, reason));
                 None
@@ -225,9 +262,11 @@ fn f06_broker_restart_reconnects_within_5_s() {
             hub.down(SOON).await;
             hub.publish(round, "drawbridge/h1/health", b"x");
             hub.wait("refusal while down", SOON, |event| match event {
-                CloudEvent::PublishFailed { ticket, is_temporary: true, .. } => {
-                    (ticket == round).then_some(())
-                }
+                CloudEvent::PublishFailed {
+                    ticket,
+                    is_temporary: true,
+                    ..
+                } => (ticket == round).then_some(()),
                 _ => None,
             })
             .await;
@@ -237,7 +276,10 @@ fn f06_broker_restart_reconnects_within_5_s() {
             times.push(back.elapsed());
         }
         println!("F06 3 of 100 restarts: {times:?}, goal p99 5 s");
-        assert!(times.iter().all(|time| *time <= Duration::from_secs(5)), "{times:?}");
+        assert!(
+            times.iter().all(|time| *time <= Duration::from_secs(5)),
+            "{times:?}"
+        );
     });
 }
 
@@ -265,7 +307,10 @@ fn f19_urgent_message_overtakes_queued_telemetry() {
         })
         .await;
         println!("F19 telemetry before the urgent one: {before} of 200");
-        assert!(before < 100, "{before} of 200 telemetry messages came first");
+        assert!(
+            before < 100,
+            "{before} of 200 telemetry messages came first"
+        );
     });
 }
 
@@ -275,9 +320,18 @@ fn probe_tells_each_step_and_where_it_ends() {
     let bench = bench(&Setup::default());
     let who = bench.pki.client("h1").expect("a certificate");
     run(async {
-        let good = config(&bench.pki, &who, "h1", bench.broker.port(), bench.dir.path());
+        let good = config(
+            &bench.pki,
+            &who,
+            "h1",
+            bench.broker.port(),
+            bench.dir.path(),
+        );
         let findings = probe::probe(&good).await;
-        let names: Vec<_> = findings.iter().map(|f| (f.step.name(), f.result.is_ok())).collect();
+        let names: Vec<_> = findings
+            .iter()
+            .map(|f| (f.step.name(), f.result.is_ok()))
+            .collect();
         let all = ["files", "dns", "tcp", "tls", "mqtt"].map(|name| (name, true));
         assert_eq!(names, all, "{findings:?}");
         let tls = findings[3].result.as_ref().expect("TLS");
@@ -285,16 +339,42 @@ fn probe_tells_each_step_and_where_it_ends() {
             assert!(tls.contains(part), "{tls}");
         }
 
-        let refused = bench.pki.bad_client("h1", BadClient::OtherCa).expect("a certificate");
-        let bad = config(&bench.pki, &refused, "h1", bench.broker.port(), bench.dir.path());
+        let refused = bench
+            .pki
+            .bad_client("h1", BadClient::OtherCa)
+            .expect("a certificate");
+        let bad = config(
+            &bench.pki,
+            &refused,
+            "h1",
+            bench.broker.port(),
+            bench.dir.path(),
+        );
         let findings = probe::probe(&bad).await;
-        let last = findings.last().expect("a finding").result.clone().expect_err("refused");
-        assert!(last.reason.contains("the broker refused our certificate"), "{last:?}");
+        let last = findings
+            .last()
+            .expect("a finding")
+            .result
+            .clone()
+            .expect_err("refused");
+        assert!(
+            last.reason.contains("the broker refused our certificate"),
+            "{last:?}"
+        );
 
         let mut gone = good;
         gone.endpoint.port = drawbridge_support::mosquitto::free_port().expect("a port");
         let findings = probe::probe(&gone).await;
-        assert_eq!(findings.len(), 3, "nothing after the failed step: {findings:?}");
-        assert!(findings[2].result.as_ref().is_err_and(|p| p.advice.contains("firewall")));
+        assert_eq!(
+            findings.len(),
+            3,
+            "nothing after the failed step: {findings:?}"
+        );
+        assert!(
+            findings[2]
+                .result
+                .as_ref()
+                .is_err_and(|p| p.advice.contains("firewall"))
+        );
     });
 }

@@ -39,7 +39,9 @@ async fn serve(
         .expect("protocol versions");
     let builder = if ask_for_certificate {
         let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_file(pki.ca_file()).expect("CA")).expect("CA");
+        roots
+            .add(CertificateDer::from_pem_file(pki.ca_file()).expect("CA"))
+            .expect("CA");
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
         builder.with_client_cert_verifier(verifier.build().expect("verifier"))
     } else {
@@ -47,22 +49,30 @@ async fn serve(
     };
     let chain = vec![CertificateDer::from_pem_file(&identity.cert).expect("certificate")];
     let key = PrivateKeyDer::from_pem_file(&identity.key).expect("key");
-    let acceptor =
-        TlsAcceptor::from(Arc::new(builder.with_single_cert(chain, key).expect("server")));
+    let acceptor = TlsAcceptor::from(Arc::new(
+        builder.with_single_cert(chain, key).expect("server"),
+    ));
     let listener = TcpListener::bind(("localhost", 0)).await.expect("a port");
     let server = CountingServer {
         port: listener.local_addr().expect("address").port(),
         handshakes: Arc::default(),
         mqtt_bytes: Arc::default(),
     };
-    let (handshakes, mqtt_bytes) =
-        (Arc::clone(&server.handshakes), Arc::clone(&server.mqtt_bytes));
+    let (handshakes, mqtt_bytes) = (
+        Arc::clone(&server.handshakes),
+        Arc::clone(&server.mqtt_bytes),
+    );
     tokio::spawn(async move {
         while let Ok((tcp, _)) = listener.accept().await {
-            let (acceptor, handshakes, mqtt_bytes) =
-                (acceptor.clone(), Arc::clone(&handshakes), Arc::clone(&mqtt_bytes));
+            let (acceptor, handshakes, mqtt_bytes) = (
+                acceptor.clone(),
+                Arc::clone(&handshakes),
+                Arc::clone(&mqtt_bytes),
+            );
             tokio::spawn(async move {
-                let Ok(mut stream) = acceptor.accept(tcp).await else { return };
+                let Ok(mut stream) = acceptor.accept(tcp).await else {
+                    return;
+                };
                 handshakes.fetch_add(1, Ordering::SeqCst);
                 let mut buffer = [0; 1024];
                 while let Ok(count @ 1..) = stream.read(&mut buffer).await {
@@ -92,7 +102,10 @@ async fn refusal(pki: &Pki, server: &CountingServer) -> (String, String) {
             .await;
         all.push(down);
     }
-    assert!(all.iter().all(|down| down == &all[0]), "the reason changes: {all:?}");
+    assert!(
+        all.iter().all(|down| down == &all[0]),
+        "the reason changes: {all:?}"
+    );
     all.swap_remove(0)
 }
 
@@ -107,13 +120,55 @@ fn s21_every_wrong_server_is_refused_with_its_own_reason_and_zero_mqtt_bytes() {
         let good = pki.server().expect("a certificate");
         let bad = |how| pki.bad_server(how).expect("a certificate");
         let matrix = [
-            ("wrong CA", bad(BadServer::OtherCa), TLS13, true, "not signed by a CA in our CA file"),
-            ("wrong name", bad(BadServer::WrongName), TLS13, true, "not for 'localhost' but for"),
-            ("expired", bad(BadServer::Expired), TLS13, true, "expired on 2021-01-01"),
-            ("not yet", bad(BadServer::NotYetValid), TLS13, true, "not valid before 2090-01-01"),
-            ("self-signed", bad(BadServer::SelfSigned), TLS13, true, "self-signed"),
-            ("TLS 1.2", good.clone(), TLS12, true, "only speaks an older version"),
-            ("no request", good, TLS13, false, "did not ask for a client certificate"),
+            (
+                "wrong CA",
+                bad(BadServer::OtherCa),
+                TLS13,
+                true,
+                "not signed by a CA in our CA file",
+            ),
+            (
+                "wrong name",
+                bad(BadServer::WrongName),
+                TLS13,
+                true,
+                "not for 'localhost' but for",
+            ),
+            (
+                "expired",
+                bad(BadServer::Expired),
+                TLS13,
+                true,
+                "expired on 2021-01-01",
+            ),
+            (
+                "not yet",
+                bad(BadServer::NotYetValid),
+                TLS13,
+                true,
+                "not valid before 2090-01-01",
+            ),
+            (
+                "self-signed",
+                bad(BadServer::SelfSigned),
+                TLS13,
+                true,
+                "self-signed",
+            ),
+            (
+                "TLS 1.2",
+                good.clone(),
+                TLS12,
+                true,
+                "only speaks an older version",
+            ),
+            (
+                "no request",
+                good,
+                TLS13,
+                false,
+                "did not ask for a client certificate",
+            ),
         ];
         let mut reasons = Vec::new();
         for (case, identity, versions, asks, wanted) in &matrix {
@@ -121,13 +176,21 @@ fn s21_every_wrong_server_is_refused_with_its_own_reason_and_zero_mqtt_bytes() {
             let (reason, advice) = refusal(&pki, &server).await;
             assert!(reason.contains(wanted), "{case}: {reason}");
             assert!(!advice.is_empty(), "{case} comes without advice");
-            assert_eq!(server.mqtt_bytes.load(Ordering::SeqCst), 0, "{case}: MQTT bytes sent");
+            assert_eq!(
+                server.mqtt_bytes.load(Ordering::SeqCst),
+                0,
+                "{case}: MQTT bytes sent"
+            );
             println!("S21 {case}: 0 MQTT bytes; {reason}");
             reasons.push(reason);
         }
         reasons.sort();
         reasons.dedup();
-        assert_eq!(reasons.len(), matrix.len(), "two cases share a text: {reasons:?}");
+        assert_eq!(
+            reasons.len(),
+            matrix.len(),
+            "two cases share a text: {reasons:?}"
+        );
     });
 }
 

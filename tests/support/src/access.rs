@@ -57,7 +57,12 @@ impl Access {
                         "readwrite" => (true, true),
                         _ => return Err(bad()),
                     };
-                    lines.push(Line { user: owner, read, write, filter: (*filter).to_owned() });
+                    lines.push(Line {
+                        user: owner,
+                        read,
+                        write,
+                        filter: (*filter).to_owned(),
+                    });
                 }
                 _ => return Err(bad()),
             }
@@ -111,8 +116,10 @@ fn covers(rule: &str, filter: &str) -> bool {
 mod tests {
     use super::{Access, Way, covers};
 
-    const SHIPPED: &str =
-        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../config/mosquitto.acl"));
+    const SHIPPED: &str = include_str!(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../config/mosquitto.acl"
+    ));
 
     // Guards (S31): a filter wider than the rule that lets it in.
     #[test]
@@ -133,8 +140,14 @@ mod tests {
         let access = Access::parse(SHIPPED).expect("the shipped list parses");
         assert!(access.allows("h1", Way::Write, "drawbridge/h1/state"));
         assert!(access.allows("h1", Way::Read, "drawbridge/h1/req/+"));
-        for foreign in ["#", "+/+", "$SYS/#", "$share/g/#", "drawbridge/h2/#", "drawbridge/+/state"]
-        {
+        for foreign in [
+            "#",
+            "+/+",
+            "$SYS/#",
+            "$share/g/#",
+            "drawbridge/h2/#",
+            "drawbridge/+/state",
+        ] {
             assert!(!access.allows("h1", Way::Read, foreign), "{foreign}");
         }
         assert!(!access.allows("h1", Way::Write, "drawbridge/h2/state"));
@@ -144,7 +157,10 @@ mod tests {
         assert!(!access.allows("issuer:i1", Way::Write, "drawbridge/h1/lock/l1/command"));
         assert!(!access.allows("operator:o1", Way::Write, "drawbridge/h1/lock/l1/command"));
         for odd in ["", "+", "#", "h1/x"] {
-            assert!(!access.allows(odd, Way::Read, "drawbridge/h1/state"), "{odd:?}");
+            assert!(
+                !access.allows(odd, Way::Read, "drawbridge/h1/state"),
+                "{odd:?}"
+            );
         }
     }
 }

@@ -17,9 +17,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use mqtt5::Result as MqttResult;
+use mqtt5::broker::MqttBroker;
 use mqtt5::broker::auth::{AuthProvider, AuthResult};
 use mqtt5::broker::config::{BrokerConfig, StorageBackend, StorageConfig};
-use mqtt5::broker::MqttBroker;
 use mqtt5::packet::connect::ConnectPacket;
 use mqtt5::protocol::v5::reason_codes::ReasonCode;
 use rustls::crypto::aws_lc_rs::{self, kx_group};
@@ -36,8 +36,10 @@ use tokio_rustls::TlsAcceptor;
 use crate::access::{Access, AccessError, Way};
 use crate::pki::{Identity, Pki, PkiError};
 
-const ACL_EXAMPLE: &str =
-    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../config/mosquitto.acl"));
+const ACL_EXAMPLE: &str = include_str!(concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../config/mosquitto.acl"
+));
 /// As in `config/mosquitto.conf.example`.
 const MAX_PACKET: usize = 262_144;
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -79,7 +81,10 @@ impl Broker {
     pub async fn start(pki: &Pki, extra_acl: &str) -> Result<Self, BrokerError> {
         let access = Access::parse(&format!("{ACL_EXAMPLE}\n{extra_acl}"))?;
         let tls = tls_config(pki.ca_file(), &pki.server()?)?;
-        let door = Arc::new(Door { access, inside: Mutex::default() });
+        let door = Arc::new(Door {
+            access,
+            inside: Mutex::default(),
+        });
 
         let config = BrokerConfig::default()
             .with_bind_address(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
@@ -94,8 +99,9 @@ impl Broker {
         let inner = broker
             .local_addr()
             .ok_or_else(|| BrokerError::Start("it does not listen".to_owned()))?;
-        let listener =
-            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(BrokerError::Listen)?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .map_err(BrokerError::Listen)?;
         let port = listener.local_addr().map_err(BrokerError::Listen)?.port();
         let serve = tokio::spawn(async move {
             if let Err(error) = broker.run().await {
@@ -103,7 +109,10 @@ impl Broker {
             }
         });
         let accept = tokio::spawn(accept(listener, TlsAcceptor::from(tls), inner, door));
-        Ok(Self { port, tasks: [serve, accept] })
+        Ok(Self {
+            port,
+            tasks: [serve, accept],
+        })
     }
 
     /// The TLS port on 127.0.0.1.
@@ -158,12 +167,7 @@ impl Door {
     }
 }
 
-async fn accept(
-    listener: TcpListener,
-    acceptor: TlsAcceptor,
-    inner: SocketAddr,
-    door: Arc<Door>,
-) {
+async fn accept(listener: TcpListener, acceptor: TlsAcceptor, inner: SocketAddr, door: Arc<Door>) {
     // Dropped with this task, so ending the broker ends every connection.
     let mut connections = JoinSet::new();
     loop {
@@ -183,7 +187,9 @@ async fn accept(
 
 /// One connection. It ends silently: a refused handshake is the client's to report.
 async fn carry(tcp: TcpStream, acceptor: TlsAcceptor, inner: SocketAddr, door: Arc<Door>) {
-    let Ok(Ok(mut outside)) = timeout(HANDSHAKE, acceptor.accept(tcp)).await else { return };
+    let Ok(Ok(mut outside)) = timeout(HANDSHAKE, acceptor.accept(tcp)).await else {
+        return;
+    };
     let who = outside
         .get_ref()
         .1
@@ -191,8 +197,12 @@ async fn carry(tcp: TcpStream, acceptor: TlsAcceptor, inner: SocketAddr, door: A
         .and_then(<[CertificateDer<'_>]>::first)
         .and_then(|cert| common_name(cert));
     let Some(who) = who else { return };
-    let Ok(mut inside) = TcpStream::connect(inner).await else { return };
-    let Ok(address) = inside.local_addr() else { return };
+    let Ok(mut inside) = TcpStream::connect(inner).await else {
+        return;
+    };
+    let Ok(address) = inside.local_addr() else {
+        return;
+    };
     // Registered before the first byte goes in, so CONNECT finds it.
     door.inside().insert(address, who);
     let _ = copy_bidirectional(&mut outside, &mut inside).await;

@@ -42,7 +42,9 @@ impl Listener {
         for filter in filters {
             command.args(["-t", filter]);
         }
-        let mut child = command.spawn().map_err(io_error("starting mosquitto_sub"))?;
+        let mut child = command
+            .spawn()
+            .map_err(io_error("starting mosquitto_sub"))?;
         let seen = Arc::new(Mutex::new(Vec::new()));
         let chatter = Arc::new(Mutex::new(String::new()));
         if let Some(stdout) = child.stdout.take() {
@@ -51,7 +53,11 @@ impl Listener {
         if let Some(stderr) = child.stderr.take() {
             follow(stderr, Arc::clone(&seen), Arc::clone(&chatter));
         }
-        let listener = Self { child, seen, chatter };
+        let listener = Self {
+            child,
+            seen,
+            chatter,
+        };
         let deadline = Instant::now() + Duration::from_secs(10);
         // With -d mosquitto_sub prints "Subscribed (mid: 1): 1" once the SUBACK is in.
         while !listener.chatter().contains("Subscribed (mid:") {
@@ -69,13 +75,19 @@ impl Listener {
     /// Every message so far.
     #[must_use]
     pub fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// What the program said beside messages (debug lines, errors).
     #[must_use]
     pub fn chatter(&self) -> String {
-        self.chatter.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.chatter
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Waits until a message satisfies `wanted`; `None` when `limit` has passed.
@@ -126,12 +138,21 @@ pub fn publish(
     more: &[&str],
 ) -> Result<Sent, MosquittoError> {
     let mut command = broker.client("mosquitto_pub", who)?;
-    command.args(["-q", "1", "-t", topic, "-s"]).args(more).stdin(Stdio::piped());
-    let mut child = command.spawn().map_err(io_error("starting mosquitto_pub"))?;
+    command
+        .args(["-q", "1", "-t", topic, "-s"])
+        .args(more)
+        .stdin(Stdio::piped());
+    let mut child = command
+        .spawn()
+        .map_err(io_error("starting mosquitto_pub"))?;
     if let Some(mut stdin) = child.stdin.take() {
-        stdin.write_all(payload).map_err(io_error("handing mosquitto_pub its payload"))?;
+        stdin
+            .write_all(payload)
+            .map_err(io_error("handing mosquitto_pub its payload"))?;
     }
-    let output = child.wait_with_output().map_err(io_error("waiting for mosquitto_pub"))?;
+    let output = child
+        .wait_with_output()
+        .map_err(io_error("waiting for mosquitto_pub"))?;
     let said = format!(
         "{}{}",
         String::from_utf8_lossy(&output.stdout),
@@ -155,7 +176,9 @@ fn follow(
             let Ok(line) = line else { return };
             match parse(&line) {
                 Some(message) => {
-                    seen.lock().unwrap_or_else(PoisonError::into_inner).push(message);
+                    seen.lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .push(message);
                 }
                 None => {
                     let mut text = chatter.lock().unwrap_or_else(PoisonError::into_inner);
@@ -174,9 +197,16 @@ fn parse(line: &str) -> Option<Seen> {
     let hex = parts.next()?;
     let payload = (0..hex.len())
         .step_by(2)
-        .map(|at| hex.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok()))
+        .map(|at| {
+            hex.get(at..at + 2)
+                .and_then(|pair| u8::from_str_radix(pair, 16).ok())
+        })
         .collect::<Option<Vec<u8>>>()?;
-    Some(Seen { topic, retained, payload })
+    Some(Seen {
+        topic,
+        retained,
+        payload,
+    })
 }
 
 #[cfg(test)]
@@ -188,8 +218,11 @@ mod tests {
     #[test]
     fn listener_reads_the_format_it_asks_for() {
         let seen = parse("!!1\tdrawbridge/h1/state\t6f6e");
-        let wanted =
-            Seen { topic: "drawbridge/h1/state".into(), retained: true, payload: b"on".to_vec() };
+        let wanted = Seen {
+            topic: "drawbridge/h1/state".into(),
+            retained: true,
+            payload: b"on".to_vec(),
+        };
         assert_eq!(seen, Some(wanted));
         assert_eq!(parse("Client null sending CONNECT"), None);
         assert_eq!(parse("!!0\ta\tzz"), None);

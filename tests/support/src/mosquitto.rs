@@ -15,10 +15,14 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::pki::{Identity, Pki, PkiError};
 
-const CONF_EXAMPLE: &str =
-    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../config/mosquitto.conf.example"));
-const ACL_EXAMPLE: &str =
-    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../config/mosquitto.acl"));
+const CONF_EXAMPLE: &str = include_str!(concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../config/mosquitto.conf.example"
+));
+const ACL_EXAMPLE: &str = include_str!(concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../config/mosquitto.acl"
+));
 
 /// What went wrong with the broker or its clients.
 #[derive(Debug, thiserror::Error)]
@@ -89,7 +93,8 @@ impl Setup {
     /// Lets the operator `name` (`operator:o2`) run `hub`.
     #[must_use]
     pub fn with_operator(mut self, name: &str, hub: &str) -> Self {
-        self.extra_acl.push_str(&role_section("operator:o1", name, hub));
+        self.extra_acl
+            .push_str(&role_section("operator:o1", name, hub));
         self
     }
 
@@ -111,7 +116,11 @@ fn role_section(like: &str, name: &str, hub: &str) -> String {
         .take_while(|line| !line.starts_with("user "))
         .filter(|line| line.starts_with("topic "));
     for line in lines {
-        let _ = writeln!(out, "{}", line.replace("drawbridge/h1/", &format!("drawbridge/{hub}/")));
+        let _ = writeln!(
+            out,
+            "{}",
+            line.replace("drawbridge/h1/", &format!("drawbridge/{hub}/"))
+        );
     }
     out
 }
@@ -161,7 +170,13 @@ impl Mosquitto {
         let port = free_port()?;
         write(&dir.join("mosquitto.conf"), &conf_text(dir, port, setup))?;
         let child = spawn(&program, dir)?;
-        let mut broker = Self { child, port, program, ca_file, home };
+        let mut broker = Self {
+            child,
+            port,
+            program,
+            ca_file,
+            home,
+        };
         broker.wait_listening()?;
         Ok(broker)
     }
@@ -183,9 +198,16 @@ impl Mosquitto {
     /// # Errors
     /// When the process cannot be signalled or waited for.
     pub fn stop(&mut self) -> Result<(), MosquittoError> {
-        if self.child.try_wait().map_err(io_error("asking whether mosquitto runs"))?.is_none() {
+        if self
+            .child
+            .try_wait()
+            .map_err(io_error("asking whether mosquitto runs"))?
+            .is_none()
+        {
             self.signal(Signal::TERM)?;
-            self.child.wait().map_err(io_error("waiting for mosquitto to end"))?;
+            self.child
+                .wait()
+                .map_err(io_error("waiting for mosquitto to end"))?;
         }
         Ok(())
     }
@@ -196,7 +218,9 @@ impl Mosquitto {
     /// When the process cannot be killed or waited for.
     pub fn kill(&mut self) -> Result<(), MosquittoError> {
         self.child.kill().map_err(io_error("killing mosquitto"))?;
-        self.child.wait().map_err(io_error("waiting for mosquitto to end"))?;
+        self.child
+            .wait()
+            .map_err(io_error("waiting for mosquitto to end"))?;
         Ok(())
     }
 
@@ -251,8 +275,15 @@ impl Mosquitto {
         command.args(["-oL", "-eL"]).arg(find_program(program)?);
         command.args(["-V", "5", "-h", "localhost", "-p", &self.port.to_string()]);
         command.arg("--cafile").arg(&self.ca_file);
-        command.arg("--cert").arg(&who.cert).arg("--key").arg(&who.key);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .arg("--cert")
+            .arg(&who.cert)
+            .arg("--key")
+            .arg(&who.key);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         Ok(command)
     }
 
@@ -265,17 +296,25 @@ impl Mosquitto {
         let deadline = Instant::now() + Duration::from_secs(10);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
         loop {
-            let ended =
-                self.child.try_wait().map_err(io_error("asking whether mosquitto runs"))?;
+            let ended = self
+                .child
+                .try_wait()
+                .map_err(io_error("asking whether mosquitto runs"))?;
             if let Some(status) = ended {
-                return Err(MosquittoError::Start { reason: status.to_string(), log: self.log() });
+                return Err(MosquittoError::Start {
+                    reason: status.to_string(),
+                    log: self.log(),
+                });
             }
             if TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_ok() {
                 return Ok(());
             }
             if Instant::now() > deadline {
                 let reason = format!("not listening on {address} after 10 s");
-                return Err(MosquittoError::Start { reason, log: self.log() });
+                return Err(MosquittoError::Start {
+                    reason,
+                    log: self.log(),
+                });
             }
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -322,7 +361,9 @@ fn spawn(program: &Path, home: &Path) -> Result<Child, MosquittoError> {
         .append(true)
         .open(home.join("mosquitto.log"))
         .map_err(io_error("opening mosquitto's log"))?;
-    let log_too = log.try_clone().map_err(io_error("opening mosquitto's log"))?;
+    let log_too = log
+        .try_clone()
+        .map_err(io_error("opening mosquitto's log"))?;
     Command::new(program)
         .arg("-c")
         .arg(home.join("mosquitto.conf"))
@@ -334,9 +375,11 @@ fn spawn(program: &Path, home: &Path) -> Result<Child, MosquittoError> {
 }
 
 fn copy(from: &Path, to: &Path) -> Result<(), MosquittoError> {
-    fs::copy(from, to)
-        .map(|_| ())
-        .map_err(io_error(format!("copying {} to {}", from.display(), to.display())))
+    fs::copy(from, to).map(|_| ()).map_err(io_error(format!(
+        "copying {} to {}",
+        from.display(),
+        to.display()
+    )))
 }
 
 fn write(path: &Path, text: &str) -> Result<(), MosquittoError> {

@@ -35,7 +35,7 @@ pub enum PkiError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A PEM file could not be written.
-    #[error("writing {path}")]
+    #[error("writing {path}", path = path.display())]
     Write {
         /// Which file.
         path: PathBuf,
@@ -114,7 +114,9 @@ pub struct Pki {
 
 impl std::fmt::Debug for Pki {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pki").field("dir", &self.dir).finish_non_exhaustive()
+        f.debug_struct("Pki")
+            .field("dir", &self.dir)
+            .finish_non_exhaustive()
     }
 }
 
@@ -129,7 +131,13 @@ impl Pki {
         let ca_file = dir.join("ca.pem");
         write_private(&ca_file, &ours.cert_pem)?;
         write_private(&dir.join("other-ca.pem"), &other.cert_pem)?;
-        Ok(Self { dir: dir.to_path_buf(), ca_file, ours, other, serial: AtomicU64::new(0x1000) })
+        Ok(Self {
+            dir: dir.to_path_buf(),
+            ca_file,
+            ours,
+            other,
+            serial: AtomicU64::new(0x1000),
+        })
     }
 
     /// The trust anchor, PEM.
@@ -155,7 +163,14 @@ impl Pki {
     /// # Errors
     /// See [`PkiError`].
     pub fn server(&self) -> Result<Identity, PkiError> {
-        self.issue(&self.ours, "localhost", &LOOPBACK, Life::Good, Side::Server, false)
+        self.issue(
+            &self.ours,
+            "localhost",
+            &LOOPBACK,
+            Life::Good,
+            Side::Server,
+            false,
+        )
     }
 
     /// A server certificate that a client must refuse.
@@ -291,19 +306,33 @@ fn authority(name: &str) -> Result<Authority, PkiError> {
     params.not_after = date_time_ymd(2049, 12, 31);
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(fail)?;
     let cert_pem = params.self_signed(&key).map_err(fail)?.pem();
-    Ok(Authority { params, key_pem: key.serialize_pem(), cert_pem })
+    Ok(Authority {
+        params,
+        key_pem: key.serialize_pem(),
+        cert_pem,
+    })
 }
 
 fn issue_error(name: &str, source: rcgen::Error) -> PkiError {
-    PkiError::Issue { name: name.to_owned(), source: Box::new(source) }
+    PkiError::Issue {
+        name: name.to_owned(),
+        source: Box::new(source),
+    }
 }
 
 fn write_private(path: &Path, text: &str) -> Result<(), PkiError> {
-    let fail = |source| PkiError::Write { path: path.to_path_buf(), source };
+    let fail = |source| PkiError::Write {
+        path: path.to_path_buf(),
+        source,
+    };
     if path.exists() {
         fs::remove_file(path).map_err(fail)?;
     }
-    let mut file =
-        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(fail)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(fail)?;
     file.write_all(text.as_bytes()).map_err(fail)
 }

@@ -22,7 +22,11 @@ pub(crate) fn run<T>(test: impl Future<Output = T>) -> T {
 
 /// The configuration of hub `who` at `localhost:port`.
 pub(crate) fn config(pki: &Pki, who: &Identity, hub: &str, port: u16, dir: &Path) -> CloudConfig {
-    let endpoint = Endpoint { host: "localhost".into(), port, server_name: None };
+    let endpoint = Endpoint {
+        host: "localhost".into(),
+        port,
+        server_name: None,
+    };
     let trust = TrustPaths {
         ca: pki.ca_file().to_path_buf(),
         cert: who.cert.clone(),
@@ -43,9 +47,13 @@ impl Hub {
         let (to, from) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             run(async {
-                let CloudHandle { sender, events, task } =
-                    Cloud::spawn(config).expect("a valid configuration");
-                to.send((sender, events)).expect("the test waits for the plane");
+                let CloudHandle {
+                    sender,
+                    events,
+                    task,
+                } = Cloud::spawn(config).expect("a valid configuration");
+                to.send((sender, events))
+                    .expect("the test waits for the plane");
                 task.await.expect("the plane ends without a panic");
             });
         });
@@ -76,7 +84,9 @@ impl Hub {
 
     pub(crate) async fn up(&mut self) -> bool {
         self.wait("connection", Duration::from_secs(20), |event| match event {
-            CloudEvent::Up { session_present, .. } => Some(session_present),
+            CloudEvent::Up {
+                session_present, ..
+            } => Some(session_present),
             _ => None,
         })
         .await
