@@ -1,11 +1,9 @@
 //! The demo's embedded broker lets in nobody without a certificate, keeps roles apart by the
 //! shipped access list, and speaks the hybrid key exchange with the hub's own plane (S31, S33).
 
-mod cloud_support;
-
 use std::time::Duration;
 
-use cloud_support::{Hub, config, message, run};
+use drawbridge_behaviour::hub::{Hub, config, message, run};
 use drawbridge_daemon::cloud::{CloudAction, CloudEvent};
 use drawbridge_support::broker::Broker;
 use drawbridge_support::mosquitto::find_program;
@@ -49,7 +47,10 @@ fn embedded_broker_carries_a_command_and_its_result_over_the_hybrid_exchange() {
                     (got.as_str(), payload.as_slice()),
                     (topic, b"go".as_slice())
                 );
-                Some(ack.ack())
+                {
+                    ack.ack();
+                    Some(())
+                }
             }
             _ => None,
         })

@@ -4,11 +4,9 @@
 //! mosquitto 2.0 answers such a SUBSCRIBE with 0 and filters at delivery, so what counts is what
 //! is delivered. Controls show that the traffic exists and that the listener hears its own tree.
 
-mod cloud_support;
-
 use std::time::{Duration, Instant};
 
-use cloud_support::{Hub, config, message, run};
+use drawbridge_behaviour::hub::{Hub, config, message, run};
 use drawbridge_daemon::cloud::{CloudAction, CloudEvent, Priority};
 use drawbridge_support::foreign::{self, Listener, Sent};
 use drawbridge_support::mosquitto::{Mosquitto, Setup};

@@ -1,10 +1,8 @@
 //! The cloud plane against mosquitto: what "published", "acknowledged" and "connected" mean.
 
-mod cloud_support;
-
 use std::time::{Duration, Instant};
 
-use cloud_support::{Hub, config, message, run};
+use drawbridge_behaviour::hub::{Hub, config, message, run};
 use drawbridge_daemon::cloud::{CloudAction, CloudEvent, probe};
 use drawbridge_support::foreign::{self, Listener, Sent};
 use drawbridge_support::mosquitto::{Mosquitto, Setup};
@@ -177,7 +175,10 @@ fn f07_forgotten_session_is_subscribed_and_publishing_again_within_5_s() {
         let sent = foreign::publish(&bench.broker, &app, topic, b"go", &[]);
         assert_eq!(sent.expect("mosquitto_pub"), Sent::Accepted);
         hub.wait("command", SOON, |event| match event {
-            CloudEvent::Message { ack, .. } => Some(ack.ack()),
+            CloudEvent::Message { ack, .. } => {
+                ack.ack();
+                Some(())
+            }
             _ => None,
         })
         .await;

@@ -4,13 +4,11 @@
 //! The server here is a real TLS server that counts the plaintext bytes it receives; the hub's own
 //! cloud plane is the client. A positive control shows that the counter counts.
 
-mod cloud_support;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use cloud_support::{Hub, config, run};
+use drawbridge_behaviour::hub::{Hub, config, run};
 use drawbridge_daemon::cloud::CloudEvent;
 use drawbridge_support::pki::{BadServer, Identity, Pki};
 use rustls::server::WebPkiClientVerifier;

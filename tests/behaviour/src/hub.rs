@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 /// Runs a test's own futures (the plane has its own thread).
-pub(crate) fn run<T>(test: impl Future<Output = T>) -> T {
+pub fn run<T>(test: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -21,7 +21,7 @@ pub(crate) fn run<T>(test: impl Future<Output = T>) -> T {
 }
 
 /// The configuration of hub `who` at `localhost:port`.
-pub(crate) fn config(pki: &Pki, who: &Identity, hub: &str, port: u16, dir: &Path) -> CloudConfig {
+pub fn config(pki: &Pki, who: &Identity, hub: &str, port: u16, dir: &Path) -> CloudConfig {
     let endpoint = Endpoint {
         host: "localhost".into(),
         port,
@@ -37,13 +37,21 @@ pub(crate) fn config(pki: &Pki, who: &Identity, hub: &str, port: u16, dir: &Path
 }
 
 /// A running plane, on a thread of its own so that a test may block on a foreign program.
-pub(crate) struct Hub {
-    pub(crate) sender: CloudSender,
-    pub(crate) events: mpsc::Receiver<CloudEvent>,
+#[derive(Debug)]
+pub struct Hub {
+    /// Where actions go.
+    pub sender: CloudSender,
+    /// Where events come from.
+    pub events: mpsc::Receiver<CloudEvent>,
 }
 
 impl Hub {
-    pub(crate) fn start(config: CloudConfig) -> Self {
+    /// Starts the plane.
+    ///
+    /// # Panics
+    /// When the configuration is invalid.
+    #[must_use]
+    pub fn start(config: CloudConfig) -> Self {
         let (to, from) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             run(async {
@@ -62,7 +70,7 @@ impl Hub {
     }
 
     /// The next event that `pick` likes; all others are dropped (and so not acknowledged).
-    pub(crate) async fn wait<T>(
+    pub async fn wait<T>(
         &mut self,
         what: &str,
         limit: Duration,
@@ -82,7 +90,8 @@ impl Hub {
         }
     }
 
-    pub(crate) async fn up(&mut self) -> bool {
+    /// Waits for the connection; tells whether the broker knew our session.
+    pub async fn up(&mut self) -> bool {
         self.wait("connection", Duration::from_secs(20), |event| match event {
             CloudEvent::Up {
                 session_present, ..
@@ -92,7 +101,8 @@ impl Hub {
         .await
     }
 
-    pub(crate) async fn down(&mut self, limit: Duration) -> String {
+    /// Waits for the end of the connection, or a failed attempt; tells why.
+    pub async fn down(&mut self, limit: Duration) -> String {
         self.wait("end of the connection", limit, |event| match event {
             CloudEvent::Down { reason, .. } => Some(reason),
             _ => None,
@@ -100,17 +110,22 @@ impl Hub {
         .await
     }
 
-    pub(crate) fn publish(&self, ticket: u64, topic: &str, payload: &[u8]) {
+    /// Publishes an urgent message.
+    pub fn publish(&self, ticket: u64, topic: &str, payload: &[u8]) {
         self.send(CloudAction::Publish(message(ticket, topic, payload)));
     }
 
-    pub(crate) fn send(&self, action: CloudAction) {
+    /// Hands an action over.
+    ///
+    /// # Panics
+    /// When its queue is full.
+    pub fn send(&self, action: CloudAction) {
         self.sender.try_send(action).expect("room in the queue");
     }
 }
 
 /// An urgent, not retained message.
-pub(crate) fn message(ticket: u64, topic: &str, payload: &[u8]) -> Outgoing {
+pub fn message(ticket: u64, topic: &str, payload: &[u8]) -> Outgoing {
     Outgoing {
         ticket,
         topic: topic.to_owned(),
