@@ -4,6 +4,7 @@ pub mod clock;
 pub mod config;
 pub mod control;
 pub mod journal;
+pub mod radio;
 pub mod readiness;
 pub mod store;
 pub mod strict_json;
