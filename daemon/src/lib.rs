@@ -1,6 +1,7 @@
 //! drawbridge-daemon.
 
 pub mod clock;
+pub mod cloud;
 pub mod config;
 pub mod control;
 pub mod journal;

@@ -1,1 +1,10 @@
-//! drawbridge-support.
+//! What tests, the demo and the lane runner share: throw-away certificates, a conformance broker,
+//! and foreign MQTT clients. Nothing of this ships.
+
+#[cfg(feature = "embedded-broker")]
+mod access;
+#[cfg(feature = "embedded-broker")]
+pub mod broker;
+pub mod foreign;
+pub mod mosquitto;
+pub mod pki;
