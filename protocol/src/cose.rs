@@ -227,6 +227,9 @@ fn to_be_sealed<'o>(
     payload: &[u8],
     out: &'o mut [u8; MAX_TO_BE_SIGNED],
 ) -> Result<&'o [u8], CodecError> {
+    if payload.len() > MAX_PAYLOAD {
+        return Err(CodecError::TooLong);
+    }
     let context = if kind == Kind::Claim {
         "MAC0"
     } else {

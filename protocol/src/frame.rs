@@ -77,7 +77,7 @@ impl Reassembler {
     /// Takes one fragment; returns the message that it completes.
     ///
     /// # Errors
-    /// [`FrameError`]: end the link.
+    /// [`FrameError`]: end the link. Nothing has changed then.
     pub fn push(&mut self, fragment: &[u8]) -> Result<Option<&[u8]>, FrameError> {
         let (&header, mut payload) = fragment.split_first().ok_or(FrameError::Malformed)?;
         if header & !(FIRST | SEQUENCE) != 0 {
@@ -88,6 +88,7 @@ impl Reassembler {
         if header & SEQUENCE != self.next || first == in_message {
             return Err(FrameError::OutOfOrder);
         }
+        let (mut filled, mut expected) = (self.filled, self.expected);
         if first {
             let (&[low, high], rest) = payload.split_first_chunk().ok_or(FrameError::Malformed)?;
             let length = usize::from(u16::from_le_bytes([low, high]));
@@ -95,22 +96,21 @@ impl Reassembler {
                 return Err(FrameError::Length);
             }
             payload = rest;
-            self.expected = length;
-            self.filled = 0;
+            (filled, expected) = (0, length);
         }
         if payload.is_empty() {
             return Err(FrameError::Malformed);
         }
-        let end = self.filled + payload.len();
-        if end > self.expected {
+        let end = filled + payload.len();
+        if end > expected {
             return Err(FrameError::Overrun);
         }
         let target = self
             .buffer
-            .get_mut(self.filled..end)
+            .get_mut(filled..end)
             .ok_or(FrameError::Overrun)?;
         target.copy_from_slice(payload);
-        self.filled = end;
+        (self.filled, self.expected) = (end, expected);
         self.next = (self.next + 1) & SEQUENCE;
         Ok(if end == self.expected {
             self.buffer.get(..end)

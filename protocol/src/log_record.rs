@@ -204,10 +204,9 @@ impl LogCursor {
     /// [`ChainError`]; the cursor has not moved then.
     pub fn follow<'b>(&mut self, bytes: &'b [u8]) -> Result<LogRecord<'b>, ChainError> {
         let record = LogRecord::decode(bytes).map_err(|_| ChainError::Malformed)?;
-        let expected = self.seq.saturating_add(1);
-        if record.seq != expected {
+        if self.seq.checked_add(1) != Some(record.seq) {
             return Err(ChainError::Gap {
-                expected,
+                expected: self.seq.saturating_add(1),
                 found: record.seq,
             });
         }

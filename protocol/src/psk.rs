@@ -57,8 +57,16 @@ impl PskRing {
 
     /// Takes a newer generation in; the current one becomes the previous one. Anything but the
     /// next generation, or the current one again, is ignored and answered with `false`.
+    ///
+    /// While the current generation is not proven, another key for it takes its place: a lock that
+    /// lost its offer before it committed draws a new one, and the peer that had stored the first
+    /// must follow or no rotation ever succeeds again.
     pub fn advance(&mut self, next: PskGeneration) -> bool {
         if next == self.current {
+            return true;
+        }
+        if next.generation == self.current.generation && self.previous.is_some() {
+            self.current = next;
             return true;
         }
         if Some(next.generation) != self.current.generation.checked_add(1) {

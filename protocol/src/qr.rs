@@ -9,7 +9,7 @@ use core::fmt;
 
 use base32ct::{Base32UpperUnpadded, Encoding};
 use sha2::{Digest, Sha256};
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::ids::LockId;
 use crate::keys::{IdentityKey, KeyError, LinkKey};
@@ -106,7 +106,7 @@ impl QrCode {
     /// # Errors
     /// [`QrError`].
     pub fn from_text(text: &str) -> Result<Self, QrError> {
-        let mut compact = [0; QR_TEXT_LEN];
+        let mut compact = Zeroizing::new([0; QR_TEXT_LEN]);
         let mut len = 0;
         for byte in text
             .bytes()
@@ -121,12 +121,16 @@ impl QrCode {
         if len != QR_TEXT_LEN {
             return Err(QrError::Unreadable);
         }
-        let mut raw = [0; RAW];
-        Base32UpperUnpadded::decode(encoded, &mut raw).map_err(|_| QrError::Unreadable)?;
-        let code = Self::from_raw(&raw);
-        raw.zeroize();
-        compact.zeroize();
-        code
+        let mut raw = Zeroizing::new([0; RAW]);
+        Base32UpperUnpadded::decode(encoded, &mut *raw).map_err(|_| QrError::Unreadable)?;
+        let code = Self::from_raw(&raw)?;
+        // The last character carries three bits that mean nothing: one code has one text.
+        let mut same = Zeroizing::new([0; QR_TEXT_LEN]);
+        if code.to_text(&mut *same)?.as_bytes() == compact.as_slice() {
+            Ok(code)
+        } else {
+            Err(QrError::Mistyped)
+        }
     }
 
     fn from_raw(raw: &[u8; RAW]) -> Result<Self, QrError> {

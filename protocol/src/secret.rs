@@ -1,5 +1,7 @@
 //! What follows from the 16-byte setup secret in the code on a lock.
 
+use core::fmt;
+
 use hkdf::Hkdf;
 use sha2::Sha256;
 
@@ -17,7 +19,7 @@ pub type BeaconKey = SharedSecret<16>;
 
 /// Everything derived from one setup secret: HKDF-SHA-256 (RFC 5869), salt = lock id, one label
 /// each, so that none of them tells anything about another.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct SetupKeys {
     /// The pre-shared key of the pairing session (generation 0).
     pub pair_psk: Psk,
@@ -27,6 +29,12 @@ pub struct SetupKeys {
     pub claim_key: ClaimKey,
     /// The first beacon key.
     pub beacon_key: BeaconKey,
+}
+
+impl fmt::Debug for SetupKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SetupKeys(..)")
+    }
 }
 
 impl SetupKeys {

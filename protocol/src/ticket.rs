@@ -1,5 +1,7 @@
 //! The pairing ticket: what the owner's device gives a hub so that it can pair, and no more.
 
+use core::fmt;
+
 use minicbor::{Decode, Encode};
 
 use crate::codec::{CodecError, decode_exact, encode};
@@ -12,7 +14,7 @@ pub const MAX_TICKET: usize = 192;
 
 /// A ticket. **It holds neither the setup secret nor the claim key: whoever has it can make a
 /// session inside the window, and cannot take ownership.**
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct PairingTicket {
     /// The maker's number for the model.
@@ -36,6 +38,12 @@ pub struct PairingTicket {
     /// Finds the lock on the air.
     #[n(7)]
     pub beacon_key: BeaconKey,
+}
+
+impl fmt::Debug for PairingTicket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PairingTicket(for {})", self.lock)
+    }
 }
 
 impl PairingTicket {

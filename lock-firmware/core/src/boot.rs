@@ -105,6 +105,11 @@ impl<F: Flash + Clone> Memory<F> {
         save(&mut store, &[(BOOT, Some(Value::Count(boot)))]).map_err(|()| BootError::PowerLost)?;
 
         let ring = LogRing::mount(log_region).map_err(|_| BootError::Log)?;
+        // The boot is counted before anything is logged, so a log without a count means that the
+        // store lost its only page: a lock whose owner was forgotten, not a new one.
+        if boot == 1 && ring.newest().is_some() {
+            return Err(BootError::Store);
+        }
         let (mut history, mut intents) = History::open(ring, boot).map_err(|_| BootError::Log)?;
         if let Some(open) = intents.open().copied() {
             let mut entry = Entry::new(LogEvent::Outcome, Cause::Boot);
