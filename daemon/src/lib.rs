@@ -1,11 +1,18 @@
-//! drawbridge-daemon.
+//! The hub: one daemon that carries signed commands between a broker and the locks nearby, and the
+//! command line that goes with it.
+//!
+//! Three rings: [`core`] is pure machines over `drawbridge-protocol`; the adapters around it
+//! ([`radio`], [`cloud`], [`store`], [`control`]) are the only ones that touch the world; and
+//! [`supervisor`] puts them together.
 
 pub mod clock;
 pub mod cloud;
 pub mod config;
 pub mod control;
+pub mod core;
 pub mod journal;
 pub mod radio;
 pub mod readiness;
 pub mod store;
 pub mod strict_json;
+pub mod supervisor;

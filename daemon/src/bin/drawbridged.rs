@@ -39,7 +39,11 @@ fn main() -> ExitCode {
         eprintln!("drawbridged: {}: {problem}", options.config.display());
     }
     if options.check {
-        return if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(2) };
+        return if problems.is_empty() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(2)
+        };
     }
     if let Err(error) = journal::start(config.log.level.filter()) {
         eprintln!("drawbridged: {}", chain(&error));

@@ -14,6 +14,7 @@
 //! | `probe` | the same path step by step, for `doctor` |
 
 mod acks;
+pub mod app;
 mod backoff;
 mod config;
 mod connection;

@@ -6,7 +6,45 @@
 //! their order and come only between the two. **Nothing that one lock does or fails to do delays
 //! another lock's packets.**
 
-mod boundary;
+use tokio::sync::mpsc;
+
+pub use crate::core::{Address, LinkFault, LinkId, RadioAction, RadioEvent};
+
 pub mod virtual_air;
 
-pub use boundary::{Address, LinkFault, LinkId, RadioAction, RadioEvent};
+use virtual_air::VirtualAir;
+
+/// Messages that may wait between the core and the air.
+const QUEUE: usize = 1_024;
+
+/// Why there is no air.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RadioError {
+    /// The configuration names none that this version has.
+    #[error(
+        "find an air: this version carries links over the virtual air only; set `virtual_air` under [radio]"
+    )]
+    None,
+}
+
+/// Both ends of a running air.
+#[derive(Debug)]
+pub struct RadioHandle {
+    /// What it is told.
+    pub actions: mpsc::Sender<RadioAction>,
+    /// What it tells.
+    pub events: mpsc::Receiver<RadioEvent>,
+}
+
+/// Starts the air that is configured, on the current tokio runtime.
+///
+/// # Errors
+/// [`RadioError::None`].
+pub fn spawn(config: &crate::config::Radio) -> Result<RadioHandle, RadioError> {
+    let dir = config.virtual_air.as_ref().ok_or(RadioError::None)?;
+    let (actions, queue) = mpsc::channel(QUEUE);
+    let (tell, events) = mpsc::channel(QUEUE);
+    tokio::spawn(VirtualAir::new(dir).run(queue, tell));
+    Ok(RadioHandle { actions, events })
+}

@@ -28,7 +28,11 @@ pub(super) enum Standing {
 
 impl Broker {
     pub(super) fn new(sender: Option<plane::CloudSender>) -> Self {
-        let why = if sender.is_some() { "not connected yet" } else { "no broker is configured" };
+        let why = if sender.is_some() {
+            "not connected yet"
+        } else {
+            "no broker is configured"
+        };
         Self {
             sender,
             due: HashMap::new(),
@@ -46,12 +50,23 @@ impl Broker {
     /// What the plane says, in the core's words.
     pub(super) fn hear(&mut self, event: plane::CloudEvent) -> Option<HubEvent> {
         Some(HubEvent::Cloud(match event {
-            plane::CloudEvent::Up { tls_group, session_present, max_packet } => {
+            plane::CloudEvent::Up {
+                tls_group,
+                session_present,
+                max_packet,
+            } => {
                 log::info!(event = "broker_up", tls_group = tls_group.as_str(), session_present; "connected to the broker");
                 self.standing = Standing::Up(tls_group);
-                CloudEvent::Up { max_packet: usize::try_from(max_packet).ok(), session_present }
+                CloudEvent::Up {
+                    max_packet: usize::try_from(max_packet).ok(),
+                    session_present,
+                }
             }
-            plane::CloudEvent::Down { reason, advice, permanent_hint } => {
+            plane::CloudEvent::Down {
+                reason,
+                advice,
+                permanent_hint,
+            } => {
                 let again = self.standing == Standing::Down(reason.clone());
                 if !again {
                     log::warn!(event = "broker_down", reason = reason.as_str(), advice = advice.unwrap_or(""), permanent = permanent_hint; "no connection to the broker; local control goes on");
@@ -84,10 +99,16 @@ impl Broker {
                 }
             }
             plane::CloudEvent::Published { ticket } => CloudEvent::Published { ticket },
-            plane::CloudEvent::PublishFailed { ticket, reason, is_temporary, .. } => {
-                CloudEvent::PublishFailed { ticket, reason, is_temporary }
-            }
-            _ => return None,
+            plane::CloudEvent::PublishFailed {
+                ticket,
+                reason,
+                is_temporary,
+                ..
+            } => CloudEvent::PublishFailed {
+                ticket,
+                reason,
+                is_temporary,
+            },
         }))
     }
 
@@ -129,7 +150,11 @@ impl Broker {
                         .map(|refused| (refused.to_string(), refused.is_temporary())),
                 };
                 failed.map(|(reason, is_temporary)| {
-                    HubEvent::Cloud(CloudEvent::PublishFailed { ticket, reason, is_temporary })
+                    HubEvent::Cloud(CloudEvent::PublishFailed {
+                        ticket,
+                        reason,
+                        is_temporary,
+                    })
                 })
             }
         }

@@ -39,10 +39,7 @@ impl Desk {
                     Ok(value) => reply.done(value),
                     Err(error) => {
                         let fault = Fault::new(error.code, error.message);
-                        reply.refuse(match error.advice {
-                            Some(advice) => fault.advise(advice),
-                            None => fault,
-                        });
+                        reply.refuse(fault.advise(error.advice));
                     }
                 }
                 None
@@ -60,12 +57,18 @@ impl Desk {
 
     /// Those who hung up without a word, for the core to forget.
     pub(super) fn gone(&mut self) -> Vec<HubEvent> {
-        let gone: Vec<u64> =
-            self.open.iter().filter(|(_, reply)| !reply.is_open()).map(|(id, _)| *id).collect();
+        let gone: Vec<u64> = self
+            .open
+            .iter()
+            .filter(|(_, reply)| !reply.is_open())
+            .map(|(id, _)| *id)
+            .collect();
         gone.into_iter()
             .map(|id| {
                 self.open.remove(&id);
-                HubEvent::Control(ControlEvent::Gone { client: ClientId(id) })
+                HubEvent::Control(ControlEvent::Gone {
+                    client: ClientId(id),
+                })
             })
             .collect()
     }

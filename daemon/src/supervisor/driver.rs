@@ -116,7 +116,9 @@ impl Driver {
         // The plane's last events tell which publications were taken; what they leave is in the
         // outbox and goes out after the next start.
         let last = tokio::time::timeout(LAST_WORDS, async {
-            let Some(mut cloud) = inputs.cloud else { return };
+            let Some(mut cloud) = inputs.cloud else {
+                return;
+            };
             while let Some(event) = cloud.recv().await {
                 if let Some(event) = self.broker.hear(event) {
                     self.handle(event);
@@ -163,7 +165,8 @@ impl Driver {
                 sent.err().map(|_| HubEvent::Stored {
                     batch,
                     result: Err(crate::core::StoreFault {
-                        reason: "hand a batch to the store: its queue is full or it has ended".into(),
+                        reason: "hand a batch to the store: its queue is full or it has ended"
+                            .into(),
                         may_have_succeeded: false,
                         is_temporary: true,
                     }),
@@ -192,8 +195,14 @@ impl Driver {
 
     fn next_wake(&self, stopping: Option<tokio::time::Instant>) -> tokio::time::Instant {
         let turn = tokio::time::Instant::now() + TURN;
-        let core = self.hub.next_deadline().map(|at| self.clocks.instant(at).into());
-        [core, stopping].into_iter().flatten().fold(turn, std::cmp::Ord::min)
+        let core = self
+            .hub
+            .next_deadline()
+            .map(|at| self.clocks.instant(at).into());
+        [core, stopping]
+            .into_iter()
+            .flatten()
+            .fold(turn, std::cmp::Ord::min)
     }
 
     /// What is due from time to time.
@@ -235,7 +244,12 @@ impl Driver {
     fn doctor(&mut self) -> Value {
         let health = self.store.health();
         let store = match &health.failing {
-            None => check("store", "ok", format!("{} commits since start", health.commits), ""),
+            None => check(
+                "store",
+                "ok",
+                format!("{} commits since start", health.commits),
+                "",
+            ),
             Some(reason) => check(
                 "store",
                 "fail",
@@ -263,17 +277,30 @@ impl Driver {
                 "see the broker steps of this list; local control works without it",
             ),
         };
-        json!({ "checks": [store, clock, broker] })
+        let mut facts = self.hub.doctor();
+        facts["checks"] = json!([store, clock, broker]);
+        facts
     }
 
     /// Answers from the store, on a task of its own: a long log must not hold up the core.
     fn read_audit(&self, request: ControlRequest) {
-        let lock = request.data.get("lock").and_then(Value::as_str).and_then(|id| id.parse().ok());
-        let from = request.data.get("from").and_then(Value::as_u64).unwrap_or(1);
+        let lock = request
+            .data
+            .get("lock")
+            .and_then(Value::as_str)
+            .and_then(|id| id.parse().ok());
+        let from = request
+            .data
+            .get("from")
+            .and_then(Value::as_u64)
+            .unwrap_or(1);
         let Some(lock) = lock else {
             request.reply.refuse(
-                Fault::new("bad_request", "read the lock id: 16 hexadecimal digits are due")
-                    .advise("list the locks with `drawbridge lock list`"),
+                Fault::new(
+                    "bad_request",
+                    "read the lock id: 16 hexadecimal digits are due",
+                )
+                .advise("list the locks with `drawbridge lock list`"),
             );
             return;
         };
@@ -298,7 +325,12 @@ fn journal(entry: &Entry) {
         Level::Debug => log::Level::Debug,
     };
     let fields: Vec<(&str, &str)> = std::iter::once(("event", entry.event))
-        .chain(entry.fields.iter().map(|(name, value)| (*name, value.as_str())))
+        .chain(
+            entry
+                .fields
+                .iter()
+                .map(|(name, value)| (*name, value.as_str())),
+        )
         .collect();
     log::logger().log(
         &log::Record::builder()

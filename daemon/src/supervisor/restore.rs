@@ -6,8 +6,10 @@ use drawbridge_protocol::keys::{IdentitySecret, LinkSecret};
 use serde_json::json;
 
 use crate::control::{Fault, Reply};
-use crate::core::{HubKeys, LockBinding, Records, Restored, Tree, audit_key};
-use crate::store::{IdentityDir, IdentityError, Store, StoreError, StoreOpened};
+use crate::core::record::{Records, audit_key};
+use crate::core::{HubKeys, LockBinding, Restored, Tree};
+use crate::store::identity::{IdentityDir, IdentityError};
+use crate::store::{Store, StoreError, StoreOpened};
 
 use super::storage::shelf;
 
@@ -20,7 +22,9 @@ pub(super) async fn records(store: &Store, tree: Tree) -> Result<Records, StoreE
     let mut from = Vec::new();
     loop {
         let page = store.scan(shelf(tree), &from, PAGE).await?;
-        let Some((last, _)) = page.last() else { return Ok(all) };
+        let Some((last, _)) = page.last() else {
+            return Ok(all);
+        };
         from.clone_from(last);
         // The least key above the last one.
         from.push(0);
@@ -62,9 +66,9 @@ pub(super) fn keys(identities: &IdentityDir) -> Result<HubKeys, IdentityError> {
 pub(super) fn bindings(identities: &IdentityDir) -> Result<Vec<LockBinding>, IdentityError> {
     let mut bindings = Vec::new();
     for name in identities.list()? {
-        let read = identities.load(&name).map(|found| {
-            found.and_then(|found| LockBinding::decode(&found.payload).ok())
-        });
+        let read = identities
+            .load(&name)
+            .map(|found| found.and_then(|found| LockBinding::decode(&found.payload).ok()));
         match read {
             Ok(Some(binding)) => bindings.push(binding),
             Ok(None) => {
@@ -85,8 +89,14 @@ const AUDIT_BYTES: usize = 24 * 1024;
 /// Answers `lock.audit` with stored records of `lock` from number `from` on; whoever wants more
 /// asks again.
 pub(super) async fn audit(store: &Store, lock: LockId, from: u64, reply: Reply) {
-    let Ok(page) = store.scan(shelf(Tree::Audit), &audit_key(lock, from), AUDIT_PAGE).await else {
-        reply.refuse(Fault::new("store", "read the stored log: the store has stopped"));
+    let Ok(page) = store
+        .scan(shelf(Tree::Audit), &audit_key(lock, from), AUDIT_PAGE)
+        .await
+    else {
+        reply.refuse(Fault::new(
+            "store",
+            "read the stored log: the store has stopped",
+        ));
         return;
     };
     let mut bytes = 0;

@@ -11,7 +11,8 @@ use crate::config::{self, Config};
 use crate::control::{ControlConfig, ControlError, ControlSocket};
 use crate::core::{Hub, HubConfig};
 use crate::readiness::{Liveness, ServiceManager};
-use crate::store::{IdentityDir, IdentityError, Store, StoreConfig, StoreError, StoreOpened};
+use crate::store::identity::{IdentityDir, IdentityError};
+use crate::store::{Store, StoreConfig, StoreError, StoreOpened};
 
 use super::cloud::Broker;
 use super::control::Desk;
@@ -38,6 +39,9 @@ pub enum StartError {
     /// The control socket could not be made.
     #[error("open the control socket")]
     Control(#[source] ControlError),
+    /// The hub's id cannot stand in a topic.
+    #[error("take the hub's id")]
+    HubId(#[source] crate::core::topic::BadHubId),
     /// The broker's section of the configuration cannot work.
     #[error("set up the connection to the broker")]
     Cloud(#[source] crate::cloud::ConfigError),
@@ -55,7 +59,8 @@ pub enum StartError {
 /// [`StartError`]: nothing was started, nothing changed but the first-start files.
 pub fn run(config: &Config) -> Result<(), StartError> {
     let state = &config.hub.state_dir;
-    let (store, opened) = Store::open(StoreConfig::new(state.join("db"))).map_err(StartError::Store)?;
+    let (store, opened) =
+        Store::open(StoreConfig::new(state.join("db"))).map_err(StartError::Store)?;
     let identities = IdentityDir::open(&state.join("identity")).map_err(StartError::Identity)?;
     tell(&opened);
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -75,10 +80,15 @@ async fn serve(
     let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Runtime)?;
     let keys = restore::keys(&identities).map_err(StartError::Identity)?;
     let bindings = restore::bindings(&identities).map_err(StartError::Identity)?;
-    let restored = restore::restore(&store, &opened, bindings).await.map_err(StartError::Store)?;
+    let restored = restore::restore(&store, &opened, bindings)
+        .await
+        .map_err(StartError::Store)?;
 
-    let socket = ControlSocket::bind(ControlConfig::new(config.control_socket(), config.control_group()))
-        .map_err(StartError::Control)?;
+    let socket = ControlSocket::bind(ControlConfig::new(
+        config.control_socket(),
+        config.control_group(),
+    ))
+    .map_err(StartError::Control)?;
     let (control_to, control) = mpsc::channel(QUEUE);
     let control_task = tokio::spawn(socket.serve(control_to));
     let (sender, cloud) = match &config.broker {
@@ -88,16 +98,22 @@ async fn serve(
         }
         None => (None, None),
     };
-    let radio = crate::radio::spawn(&config.radio).map_err(|error| StartError::Radio(storage::chain(&error)))?;
+    let radio = crate::radio::spawn(&config.radio)
+        .map_err(|error| StartError::Radio(storage::chain(&error)))?;
     let (batches, batch_queue) = mpsc::channel(QUEUE);
     let (answers, stored) = mpsc::channel(QUEUE);
-    let keeper = tokio::spawn(storage::keep(store.clone(), identities, batch_queue, answers));
+    let keeper = tokio::spawn(storage::keep(
+        store.clone(),
+        identities,
+        batch_queue,
+        answers,
+    ));
 
     let mut clocks = Clocks::new(opened.time_floor);
     let mut entropy = Kernel;
     let now = clocks.now();
     let hub_config = HubConfig::new(config.hub.id.as_str(), env!("CARGO_PKG_VERSION"));
-    let hub = Hub::new(hub_config, keys, restored, now, &mut entropy);
+    let hub = Hub::new(hub_config, keys, restored, now, &mut entropy).map_err(StartError::HubId)?;
     let liveness = Liveness::default();
     let heart = liveness.supervise("core", CORE_SILENCE, Instant::now());
     let (stop, stopping) = watch::channel(false);
@@ -112,9 +128,17 @@ async fn serve(
         heart,
         entropy,
     };
-    let inputs = Inputs { radio: radio.events, cloud, stored, control, stop: stopping };
+    let inputs = Inputs {
+        radio: radio.events,
+        cloud,
+        stored,
+        control,
+        stop: stopping,
+    };
     let watchdog = tokio::spawn(async move {
-        ServiceManager.feed_watchdog(move || liveness.silent(Instant::now()).is_none()).await;
+        ServiceManager
+            .feed_watchdog(move || liveness.silent(Instant::now()).is_none())
+            .await;
     });
     let ready = ServiceManager.ready("ready");
     if let Err(error) = ready {
@@ -153,7 +177,12 @@ fn cloud_config(config: &Config, broker: &config::Broker) -> CloudConfig {
         key: broker.key.clone(),
         crl: broker.crl.clone(),
     };
-    CloudConfig::new(endpoint, trust, &config.hub.id, config.hub.runtime_dir.clone())
+    CloudConfig::new(
+        endpoint,
+        trust,
+        &config.hub.id,
+        config.hub.runtime_dir.clone(),
+    )
 }
 
 /// What the store found when it opened, for whoever reads the journal.

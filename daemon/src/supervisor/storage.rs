@@ -5,7 +5,8 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use crate::core::{HubEvent, StoreFault, StoreOp, Tree};
-use crate::store::{IdentityDir, IdentityError, Store, StoreError, StoreOp as Op, Tree as Shelf};
+use crate::store::identity::{IdentityDir, IdentityError};
+use crate::store::{Store, StoreError, StoreOp as Op, Tree as Shelf};
 
 /// A batch.
 #[derive(Debug)]
@@ -26,7 +27,14 @@ pub(super) async fn keep(
 ) {
     while let Some(batch) = batches.recv().await {
         let result = write(&store, &identities, batch.ops).await;
-        if answers.send(HubEvent::Stored { batch: batch.number, result }).await.is_err() {
+        if answers
+            .send(HubEvent::Stored {
+                batch: batch.number,
+                result,
+            })
+            .await
+            .is_err()
+        {
             return;
         }
     }
@@ -40,27 +48,53 @@ async fn write(
     let mut records = Vec::with_capacity(ops.len());
     for op in ops {
         match op {
-            StoreOp::Put { tree: Tree::Dedupe, key, value, at } => {
+            StoreOp::Put {
+                tree: Tree::Dedupe,
+                key,
+                value,
+                at,
+            } => {
                 // Without a trusted clock the age counts from the newest result known.
                 records.push(match at {
                     Some(at) => Op::Conclude { id: key, at, value },
-                    None => Op::Put { tree: Shelf::Results, key, value },
+                    None => Op::Put {
+                        tree: Shelf::Results,
+                        key,
+                        value,
+                    },
                 });
             }
-            StoreOp::Put { tree, key, value, .. } => {
-                records.push(Op::Put { tree: shelf(tree), key, value });
+            StoreOp::Put {
+                tree, key, value, ..
+            } => {
+                records.push(Op::Put {
+                    tree: shelf(tree),
+                    key,
+                    value,
+                });
             }
-            StoreOp::Delete { tree, key } => records.push(Op::Delete { tree: shelf(tree), key }),
+            StoreOp::Delete { tree, key } => records.push(Op::Delete {
+                tree: shelf(tree),
+                key,
+            }),
             StoreOp::SaveBinding { name, bytes } => {
-                files(identities, move |dir| dir.save(&name, bytes.expose())).await?;
+                files(identities, move |dir| {
+                    dir.save(&name, bytes.danger_as_bytes())
+                })
+                .await?;
             }
-            StoreOp::RemoveBinding { name } => files(identities, move |dir| dir.remove(&name)).await?,
+            StoreOp::RemoveBinding { name } => {
+                files(identities, move |dir| dir.remove(&name)).await?
+            }
         }
     }
     if records.is_empty() {
         return Ok(());
     }
-    store.commit(records).await.map_err(|error| from_store(&error))
+    store
+        .commit(records)
+        .await
+        .map_err(|error| from_store(&error))
 }
 
 /// Runs one file operation where blocking is allowed.

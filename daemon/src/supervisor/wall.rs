@@ -24,20 +24,31 @@ impl Clocks {
     pub(super) fn new(persisted: u64) -> Self {
         let started = Instant::now();
         let floor = ClockFloor::new(BUILD_TIME, persisted, started.elapsed());
-        Self { started, floor, behind: false }
+        Self {
+            started,
+            floor,
+            behind: false,
+        }
     }
 
     /// The time now; the wall clock only while it is plausible.
     pub(super) fn now(&mut self) -> Now {
         let mono = self.started.elapsed();
-        let wall_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |past| past.as_secs());
-        let reading = self.floor.read(wall_s, Path::new(SYNCHRONISED).exists(), mono);
+        let wall_s = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |past| past.as_secs());
+        let reading = self
+            .floor
+            .read(wall_s, Path::new(SYNCHRONISED).exists(), mono);
         if reading.is_behind() && !self.behind {
             log::warn!(event = "clock_floor", wall_s, floor_s = reading.unix_s(); "the wall clock is behind what is known; times are not shown until it is set");
         }
         self.behind = reading.is_behind();
         let unix_s = (!self.behind).then(|| reading.unix_s());
-        Now { mono_ms: u64::try_from(mono.as_millis()).unwrap_or(u64::MAX), unix_s }
+        Now {
+            mono_ms: u64::try_from(mono.as_millis()).unwrap_or(u64::MAX),
+            unix_s,
+        }
     }
 
     /// The instant at which the core's clock shows `mono_ms`.

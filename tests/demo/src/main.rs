@@ -33,7 +33,11 @@ struct Options {
 fn main() -> ExitCode {
     let options = Options::parse();
     let mut report = Report::new(options.json);
-    let stage = report.run("build", "building hub, command line and lock", Stage::programs);
+    let stage = report.run(
+        "build",
+        "building hub, command line and lock",
+        Stage::programs,
+    );
     let stage = stage.and_then(|programs| Stage::set(programs, &mut report));
     if let Some(mut stage) = stage {
         tour::run(&mut stage, &mut report);
@@ -43,7 +47,11 @@ fn main() -> ExitCode {
         if !options.once {
             stage.stay_up();
         }
-        return if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        return if all_well {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        };
     }
     report.sum_up();
     ExitCode::FAILURE

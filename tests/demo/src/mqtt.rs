@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use drawbridge_daemon::cloud::app::{AppConfig, AppLink, AppPublish};
 use drawbridge_daemon::cloud::{Endpoint, Timing, TrustPaths};
-use drawbridge_protocol::ids::CommandId;
 use drawbridge_protocol::command::Command;
+use drawbridge_protocol::ids::CommandId;
 use serde_json::Value;
 
 use crate::report::{Failure, failure};
@@ -16,10 +16,16 @@ use crate::stage::{HUB, Stage};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Publishes `command` to the lock `id` and waits for the first final result about it.
-pub(crate) fn send(stage: &Stage, id: &str, command: &[u8], retain: bool) -> Result<Value, Failure> {
+pub(crate) fn send(
+    stage: &Stage,
+    id: &str,
+    command: &[u8],
+    retain: bool,
+) -> Result<Value, Failure> {
     stage.runtime.block_on(async {
         let mut link = connect(stage).await?;
-        link.subscribe(&format!("drawbridge/{HUB}/lock/{id}/result")).await?;
+        link.subscribe(&format!("drawbridge/{HUB}/lock/{id}/result"))
+            .await?;
         let message = AppPublish {
             topic: format!("drawbridge/{HUB}/lock/{id}/command"),
             payload: command.to_vec(),
@@ -96,13 +102,20 @@ async fn final_result(link: &mut AppLink, command: &[u8]) -> Result<Value, Failu
     let id = id.to_string();
     let until = Instant::now() + PATIENCE;
     while let Some(left) = until.checked_duration_since(Instant::now()) {
-        let Some(message) = link.next(left).await? else { break };
+        let Some(message) = link.next(left).await? else {
+            break;
+        };
         let result: Value = serde_json::from_slice(&message.payload)?;
-        let ongoing = matches!(result["status"].as_str(), Some("accepted" | "delivered" | "unknown"));
+        let ongoing = matches!(
+            result["status"].as_str(),
+            Some("accepted" | "delivered" | "unknown")
+        );
         let about_it = result["command"].as_str().is_none_or(|named| named == id);
         if about_it && !ongoing {
             return Ok(result);
         }
     }
-    Err(failure(format!("no final result for command {id} within {PATIENCE:?}")))
+    Err(failure(format!(
+        "no final result for command {id} within {PATIENCE:?}"
+    )))
 }

@@ -20,7 +20,11 @@ pub(crate) struct Report {
 
 impl Report {
     pub(crate) const fn new(json: bool) -> Self {
-        Self { json, passed: 0, failed: 0 }
+        Self {
+            json,
+            passed: 0,
+            failed: 0,
+        }
     }
 
     /// Runs a step that yields something the next steps need.
@@ -63,7 +67,11 @@ impl Report {
     ) {
         let milliseconds = started.elapsed().as_millis() as u64;
         let ok = error.is_none();
-        *(if ok { &mut self.passed } else { &mut self.failed }) += 1;
+        *(if ok {
+            &mut self.passed
+        } else {
+            &mut self.failed
+        }) += 1;
         let error = error.map(|error| chain(error.as_ref()));
         if self.json {
             let mut line = Map::new();
@@ -71,7 +79,11 @@ impl Report {
             line.insert("ok".into(), json!(ok));
             line.insert("what".into(), json!(what));
             line.insert("ms".into(), json!(milliseconds));
-            line.extend(shown.into_iter().map(|(name, value)| (name.to_owned(), value)));
+            line.extend(
+                shown
+                    .into_iter()
+                    .map(|(name, value)| (name.to_owned(), value)),
+            );
             line.extend(error.map(|error| ("error".to_owned(), json!(error))));
             println!("{}", Value::Object(line));
             return;
@@ -90,7 +102,10 @@ impl Report {
     pub(crate) fn sum_up(&self) -> bool {
         let (passed, failed) = (self.passed, self.failed);
         if self.json {
-            println!("{}", json!({"step": "summary", "passed": passed, "failed": failed}));
+            println!(
+                "{}",
+                json!({"step": "summary", "passed": passed, "failed": failed})
+            );
         } else {
             println!("{passed} passed, {failed} failed");
         }
@@ -99,7 +114,9 @@ impl Report {
 }
 
 fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

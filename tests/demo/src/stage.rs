@@ -39,9 +39,15 @@ impl Stage {
 
     /// Sets everything up; `None` when a step failed.
     pub(crate) fn set(programs: Programs, report: &mut Report) -> Option<Self> {
-        let folder = report.run("folder", "making a folder that goes when the demo ends", || {
-            Ok(tempfile::Builder::new().prefix("drawbridge-demo-").tempdir()?)
-        })?;
+        let folder = report.run(
+            "folder",
+            "making a folder that goes when the demo ends",
+            || {
+                Ok(tempfile::Builder::new()
+                    .prefix("drawbridge-demo-")
+                    .tempdir()?)
+            },
+        )?;
         let root = folder.path().to_owned();
         let pki = report.run("pki", "making a throw-away CA", || {
             let dir = made(&root, "pki")?;
@@ -52,16 +58,21 @@ impl Stage {
             .enable_all()
             .build()
             .ok()?;
-        let embedded = report.run("broker", "starting an MQTT 5 broker with mutual TLS", || {
-            Ok(runtime.block_on(EmbeddedBroker::start(&pki, ""))?)
-        })?;
+        let embedded = report.run(
+            "broker",
+            "starting an MQTT 5 broker with mutual TLS",
+            || Ok(runtime.block_on(EmbeddedBroker::start(&pki, ""))?),
+        )?;
         let air = made(&root, "air").ok()?;
         let locks = report.run("locks", "making three simulated locks", || {
             let locks = made(&root, "locks")?;
             let start = |(name, motor_ms): (&str, &str)| {
                 LockSim::start(&programs, &locks, &air, name, &["--motor-ms", motor_ms])
             };
-            Ok(DOORS.into_iter().map(start).collect::<Result<Vec<_>, _>>()?)
+            Ok(DOORS
+                .into_iter()
+                .map(start)
+                .collect::<Result<Vec<_>, _>>()?)
         })?;
         let (hub, broker) = report.run("hub", "starting the hub", || {
             let broker = Broker::new(embedded.port(), &pki, pki.client(HUB)?);

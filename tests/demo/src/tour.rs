@@ -8,13 +8,22 @@ use crate::report::{Failure, Report, Shown, failure, require};
 use crate::stage::Stage;
 
 pub(crate) fn run(stage: &mut Stage, report: &mut Report) {
-    report.show("tls", "the hub connects: TLS 1.3, and which key exchange", || {
-        let line = stage.hub.wait_for_log("broker_up", 0, 20)?;
-        let group = ["X25519MLKEM768", "X25519"].into_iter().find(|name| line.contains(name));
-        let group = group.ok_or_else(|| failure(format!("no known group in: {line}")))?;
-        require(group == "X25519MLKEM768", "the hybrid post-quantum group was not chosen")?;
-        Ok(vec![("group", json!(group))])
-    });
+    report.show(
+        "tls",
+        "the hub connects: TLS 1.3, and which key exchange",
+        || {
+            let line = stage.hub.wait_for_log("broker_up", 0, 20)?;
+            let group = ["X25519MLKEM768", "X25519"]
+                .into_iter()
+                .find(|name| line.contains(name));
+            let group = group.ok_or_else(|| failure(format!("no known group in: {line}")))?;
+            require(
+                group == "X25519MLKEM768",
+                "the hybrid post-quantum group was not chosen",
+            )?;
+            Ok(vec![("group", json!(group))])
+        },
+    );
     for index in 0..stage.locks.len() {
         let name = stage.locks[index].name.clone();
         report.show(
@@ -23,36 +32,54 @@ pub(crate) fn run(stage: &mut Stage, report: &mut Report) {
             || pair(stage, index),
         );
     }
-    report.show("unlock", "unlocking Front: signed by the owner, carried by the hub", || {
-        act(stage, &["unlock", "Front"], "Front", "UNLOCKED")
-    });
+    report.show(
+        "unlock",
+        "unlocking Front: signed by the owner, carried by the hub",
+        || act(stage, &["unlock", "Front"], "Front", "UNLOCKED"),
+    );
     report.show("lock", "locking Front again", || {
         act(stage, &["lock", "Front"], "Front", "LOCKED")
     });
-    report.show("local", "unlocking Back without the broker, over the control socket", || {
-        act(stage, &["unlock", "Back", "--local"], "Back", "UNLOCKED")
-    });
+    report.show(
+        "local",
+        "unlocking Back without the broker, over the control socket",
+        || act(stage, &["unlock", "Back", "--local"], "Back", "UNLOCKED"),
+    );
     report.show("state", "asking Back where its bolt is", || {
         let said = stage.owner.run(&["state", "Back"])?.done("state")?;
         Ok(vec![("answer", said.json())])
     });
     report.show("log", "reading the signed log of Front", || {
-        let said = stage.owner.run(&["lock", "log", "Front", "--local"])?.done("lock log")?;
+        let said = stage
+            .owner
+            .run(&["lock", "log", "Front", "--local"])?
+            .done("lock log")?;
         let lines: Vec<&str> = said.out.lines().collect();
-        Ok(vec![("records", json!(lines.len())), ("newest", json!(lines.last()))])
+        Ok(vec![
+            ("records", json!(lines.len())),
+            ("newest", json!(lines.last())),
+        ])
     });
-    report.show("killed hub", "killing the hub while the bolt of Gate moves", || {
-        kill_under_command(stage)
-    });
+    report.show(
+        "killed hub",
+        "killing the hub while the bolt of Gate moves",
+        || kill_under_command(stage),
+    );
 }
 
 fn pair(stage: &Stage, index: usize) -> Result<Shown, Failure> {
     let lock = &stage.locks[index];
     lock.press_button()?;
     let words = ["owner", "claim", "--name", &lock.name, "--code-file", "-"];
-    let said = stage.owner.run_with(&words, &lock.code)?.done("owner claim")?;
+    let said = stage
+        .owner
+        .run_with(&words, &lock.code)?
+        .done("owner claim")?;
     let status = lock.ask(&json!({"do": "status"}))?;
-    require(status["owned"] == json!(true), format!("the lock says: {status}"))?;
+    require(
+        status["owned"] == json!(true),
+        format!("the lock says: {status}"),
+    )?;
     Ok(vec![("lock", json!(lock.id)), ("answer", said.json())])
 }
 
@@ -61,11 +88,17 @@ fn act(stage: &Stage, words: &[&str], door: &str, position: &str) -> Result<Show
     let before = lock.motor_starts()?;
     let said = stage.owner.run(words)?.done(words[0])?;
     let answer = said.json();
-    require(answer["proven"] == json!(true), format!("not proven by the lock: {answer}"))?;
+    require(
+        answer["proven"] == json!(true),
+        format!("not proven by the lock: {answer}"),
+    )?;
     let (bolt, starts) = (lock.bolt()?, lock.motor_starts()? - before);
     require(bolt == position, format!("the bolt is {bolt}"))?;
     require(starts == 1, format!("the motor was started {starts} times"))?;
-    Ok(vec![("position", answer["position"].clone()), ("command", answer["command"].clone())])
+    Ok(vec![
+        ("position", answer["position"].clone()),
+        ("command", answer["command"].clone()),
+    ])
 }
 
 /// SIGKILL while the motor runs; the sender still learns the lock's own word, once.
@@ -75,18 +108,29 @@ fn kill_under_command(stage: &mut Stage) -> Result<Shown, Failure> {
     let sender = std::thread::spawn(move || owner.run(&["unlock", "Gate"]));
     let deadline = std::time::Instant::now() + Duration::from_secs(20);
     while stage.lock("Gate")?.motor_starts()? == before {
-        require(std::time::Instant::now() < deadline, "the motor was never started")?;
+        require(
+            std::time::Instant::now() < deadline,
+            "the motor was never started",
+        )?;
         std::thread::sleep(Duration::from_millis(5));
     }
     stage.hub.kill();
     std::thread::sleep(Duration::from_millis(200));
     stage.hub.start_again()?;
-    let said = sender.join().map_err(|_| failure("the command line panicked"))??;
+    let said = sender
+        .join()
+        .map_err(|_| failure("the command line panicked"))??;
     let answer = said.done("unlock")?.json();
-    require(answer["proven"] == json!(true), format!("not proven by the lock: {answer}"))?;
+    require(
+        answer["proven"] == json!(true),
+        format!("not proven by the lock: {answer}"),
+    )?;
     let starts = stage.lock("Gate")?.motor_starts()? - before;
     require(starts == 1, format!("the motor was started {starts} times"))?;
-    Ok(vec![("status", answer["status"].clone()), ("motor_starts", json!(starts))])
+    Ok(vec![
+        ("status", answer["status"].clone()),
+        ("motor_starts", json!(starts)),
+    ])
 }
 
 /// Every lock's log, checked record by record to the head that the lock signs.

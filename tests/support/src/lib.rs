@@ -6,5 +6,6 @@ mod access;
 #[cfg(feature = "embedded-broker")]
 pub mod broker;
 pub mod foreign;
+pub mod household;
 pub mod mosquitto;
 pub mod pki;

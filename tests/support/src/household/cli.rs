@@ -24,7 +24,12 @@ impl Said {
     #[must_use]
     pub fn json(&self) -> Value {
         let whole = serde_json::from_str(&self.out).ok();
-        let last = || self.out.lines().last().and_then(|line| serde_json::from_str(line).ok());
+        let last = || {
+            self.out
+                .lines()
+                .last()
+                .and_then(|line| serde_json::from_str(line).ok())
+        };
         whole.or_else(last).unwrap_or(Value::Null)
     }
 
@@ -36,8 +41,16 @@ impl Said {
         if self.code == 0 {
             return Ok(self);
         }
-        let answer = format!("exit {}: {} {}", self.code, self.out.trim(), self.err.trim());
-        Err(HouseholdError::Answer { what: what.into(), answer })
+        let answer = format!(
+            "exit {}: {} {}",
+            self.code,
+            self.out.trim(),
+            self.err.trim()
+        );
+        Err(HouseholdError::Answer {
+            what: what.into(),
+            answer,
+        })
     }
 }
 

@@ -22,7 +22,11 @@ impl Broker {
     /// A broker on loopback that `pki` vouches for.
     #[must_use]
     pub fn new(port: u16, pki: &Pki, identity: Identity) -> Self {
-        Self { port, ca: pki.ca_file().to_owned(), identity }
+        Self {
+            port,
+            ca: pki.ca_file().to_owned(),
+            identity,
+        }
     }
 }
 
@@ -73,7 +77,15 @@ impl Hub {
         let log = folder.join("hub.log");
         let program = programs.path("drawbridged");
         let child = spawn(&program, &config, &log)?;
-        let hub = Self { child, program, id: id.to_owned(), state, config, socket, log };
+        let hub = Self {
+            child,
+            program,
+            id: id.to_owned(),
+            state,
+            config,
+            socket,
+            log,
+        };
         hub.wait_until_it_listens()?;
         Ok(hub)
     }
@@ -89,12 +101,22 @@ impl Hub {
     ///
     /// # Errors
     /// [`HouseholdError::Late`].
-    pub fn wait_for_log(&self, text: &str, from: usize, seconds: u64) -> Result<String, HouseholdError> {
-        wait_for(&format!("'{text}' in the hub's log"), seconds, &self.log, || {
-            let log = std::fs::read_to_string(&self.log).ok()?;
-            let line = log.get(from..)?.lines().find(|line| line.contains(text))?;
-            Some(line.to_owned())
-        })
+    pub fn wait_for_log(
+        &self,
+        text: &str,
+        from: usize,
+        seconds: u64,
+    ) -> Result<String, HouseholdError> {
+        wait_for(
+            &format!("'{text}' in the hub's log"),
+            seconds,
+            &self.log,
+            || {
+                let log = std::fs::read_to_string(&self.log).ok()?;
+                let line = log.get(from..)?.lines().find(|line| line.contains(text))?;
+                Some(line.to_owned())
+            },
+        )
     }
 
     /// Size of its log so far, in bytes.
@@ -146,7 +168,9 @@ impl Hub {
         rustix::process::kill_process(pid, rustix::process::Signal::TERM)
             .map_err(|error| HouseholdError::io("stop the hub", &self.program)(error.into()))?;
         let log = self.log.clone();
-        wait_for("the hub to stop", 20, &log, || self.child.try_wait().ok().flatten())
+        wait_for("the hub to stop", 20, &log, || {
+            self.child.try_wait().ok().flatten()
+        })
     }
 }
 
@@ -162,7 +186,9 @@ fn spawn(program: &Path, config: &Path, log: &Path) -> Result<Child, HouseholdEr
         .append(true)
         .open(log)
         .map_err(HouseholdError::io("open the log of the hub", log))?;
-    let errors = output.try_clone().map_err(HouseholdError::io("open the log of the hub", log))?;
+    let errors = output
+        .try_clone()
+        .map_err(HouseholdError::io("open the log of the hub", log))?;
     Command::new(program)
         .arg("--config")
         .arg(config)

@@ -87,7 +87,9 @@ impl LockSim {
     pub fn ask(&self, request: &Value) -> Result<Value, HouseholdError> {
         let io = || HouseholdError::io("ask a simulated lock", &self.control);
         let mut stream = UnixStream::connect(&self.control).map_err(io())?;
-        stream.set_read_timeout(Some(Duration::from_secs(10))).map_err(io())?;
+        stream
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .map_err(io())?;
         writeln!(stream, "{request}").map_err(io())?;
         let mut line = String::new();
         BufReader::new(stream).read_line(&mut line).map_err(io())?;
@@ -95,7 +97,10 @@ impl LockSim {
         if answer["ok"] == json!(true) {
             Ok(answer)
         } else {
-            Err(HouseholdError::Answer { what: request.to_string(), answer: line })
+            Err(HouseholdError::Answer {
+                what: request.to_string(),
+                answer: line,
+            })
         }
     }
 
@@ -104,7 +109,8 @@ impl LockSim {
     /// # Errors
     /// As [`Self::ask`].
     pub fn press_button(&self) -> Result<(), HouseholdError> {
-        self.ask(&json!({"do": "button", "held_ms": 200})).map(|_| ())
+        self.ask(&json!({"do": "button", "held_ms": 200}))
+            .map(|_| ())
     }
 
     /// How often the motor was energised since the process started.
@@ -113,10 +119,12 @@ impl LockSim {
     /// As [`Self::ask`].
     pub fn motor_starts(&self) -> Result<u64, HouseholdError> {
         let status = self.ask(&json!({"do": "status"}))?;
-        status["motor_actuations"].as_u64().ok_or_else(|| HouseholdError::Answer {
-            what: "status".into(),
-            answer: status.to_string(),
-        })
+        status["motor_actuations"]
+            .as_u64()
+            .ok_or_else(|| HouseholdError::Answer {
+                what: "status".into(),
+                answer: status.to_string(),
+            })
     }
 
     /// Where the bolt is: `LOCKED`, `UNLOCKED`, ...
@@ -157,7 +165,9 @@ fn spawn(program: &Path, arguments: &[String], log: &Path) -> Result<Child, Hous
         .append(true)
         .open(log)
         .map_err(HouseholdError::io("open the log of a lock", log))?;
-    let errors = output.try_clone().map_err(HouseholdError::io("open the log of a lock", log))?;
+    let errors = output
+        .try_clone()
+        .map_err(HouseholdError::io("open the log of a lock", log))?;
     Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())

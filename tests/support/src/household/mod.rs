@@ -68,7 +68,12 @@ impl HouseholdError {
 fn tail(path: &std::path::Path) -> String {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
-    lines.iter().skip(lines.len().saturating_sub(25)).copied().collect::<Vec<_>>().join("\n")
+    lines
+        .iter()
+        .skip(lines.len().saturating_sub(25))
+        .copied()
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// Asks every 20 ms until `ready` has something, for at most `seconds`.
@@ -84,7 +89,11 @@ fn wait_for<T>(
             return Ok(value);
         }
         if std::time::Instant::now() > deadline {
-            return Err(HouseholdError::Late { what: what.into(), seconds, log: tail(log) });
+            return Err(HouseholdError::Late {
+                what: what.into(),
+                seconds,
+                log: tail(log),
+            });
         }
         std::thread::sleep(std::time::Duration::from_millis(20));
     }

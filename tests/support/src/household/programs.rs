@@ -21,7 +21,9 @@ impl Programs {
     /// [`HouseholdError::Build`] with the end of what the compiler said.
     pub fn build(bluez: bool) -> Result<Self, HouseholdError> {
         if let Some(folder) = std::env::var_os("DRAWBRIDGE_BIN_DIR") {
-            return Ok(Self { folder: folder.into() });
+            return Ok(Self {
+                folder: folder.into(),
+            });
         }
         let root = workspace_root();
         let mut daemon = vec!["--package", "drawbridge-daemon", "--bins"];
@@ -30,9 +32,16 @@ impl Programs {
         }
         cargo(&root, &daemon)?;
         cargo(&root, &["--package", "drawbridge-lock-sim", "--bins"])?;
-        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-        let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
-        Ok(Self { folder: target.join(profile) })
+        let target =
+            std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+        let profile = if cfg!(debug_assertions) {
+            "debug"
+        } else {
+            "release"
+        };
+        Ok(Self {
+            folder: target.join(profile),
+        })
     }
 
     /// The path of one program.
@@ -52,11 +61,17 @@ fn workspace_root() -> PathBuf {
 fn cargo(root: &Path, arguments: &[&str]) -> Result<(), HouseholdError> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.current_dir(root).arg("build").arg("--quiet").args(arguments);
+    command
+        .current_dir(root)
+        .arg("build")
+        .arg("--quiet")
+        .args(arguments);
     if !cfg!(debug_assertions) {
         command.arg("--release");
     }
-    let output = command.output().map_err(HouseholdError::io("run cargo", root))?;
+    let output = command
+        .output()
+        .map_err(HouseholdError::io("run cargo", root))?;
     if output.status.success() {
         return Ok(());
     }
