@@ -5,12 +5,14 @@
 //! ([`radio`], [`cloud`], [`store`], [`control`]) are the only ones that touch the world; and
 //! [`supervisor`] puts them together.
 
+pub mod cli;
 pub mod clock;
 pub mod cloud;
 pub mod config;
 pub mod control;
 pub mod core;
 pub mod journal;
+pub mod owner;
 pub mod radio;
 pub mod readiness;
 pub mod store;

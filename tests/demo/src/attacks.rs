@@ -1,7 +1,7 @@
 //! What must not work.
 
 use drawbridge_daemon::core::LockBinding;
-use drawbridge_daemon::store::IdentityDir;
+use drawbridge_daemon::store::identity::IdentityDir;
 use drawbridge_protocol::command::{Action, Command};
 use drawbridge_protocol::ids::Digest32;
 use drawbridge_protocol::keys::IdentitySecret;
