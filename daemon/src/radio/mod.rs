@@ -6,6 +6,8 @@
 //! their order and come only between the two. **Nothing that one lock does or fails to do delays
 //! another lock's packets.**
 
+#[cfg(feature = "bluez")]
+pub mod bluez;
 mod boundary;
 pub mod virtual_air;
 
