@@ -11,9 +11,11 @@
 //! | `window`, `acks`, `liveness`, `backoff` | pure machines that time and order one connection |
 //! | `connection` | one connection from CONNECT to its end |
 //! | `plane` | connections one after another; queues; the interface |
+//! | `app` | the other end of the topics, for the command line |
 //! | `probe` | the same path step by step, for `doctor` |
 
 mod acks;
+pub mod app;
 mod backoff;
 mod config;
 mod connection;
