@@ -11,6 +11,7 @@
 //! | `window`, `acks`, `liveness`, `backoff` | pure machines that time and order one connection |
 //! | `connection` | one connection from CONNECT to its end |
 //! | `plane` | connections one after another; queues; the interface |
+//! | `app` | the other end of the topics, for the command line |
 //! | `probe` | the same path step by step, for `doctor` |
 
 mod acks;

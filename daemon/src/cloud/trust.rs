@@ -343,6 +343,14 @@ impl Trust {
         &self.own
     }
 
+    /// The common name in our certificate: our user name at the broker.
+    #[must_use]
+    pub fn common_name(&self) -> Option<String> {
+        let (_, cert) = parse_x509_certificate(self.identity.cert.first()?).ok()?;
+        let name = cert.subject().iter_common_name().next()?.as_str().ok()?;
+        Some(name.to_owned())
+    }
+
     /// The trust anchors that are valid now.
     #[must_use]
     pub fn anchors(&self) -> &[CertDates] {

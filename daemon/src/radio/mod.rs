@@ -10,6 +10,8 @@ use tokio::sync::mpsc;
 
 pub use crate::core::{Address, LinkFault, LinkId, RadioAction, RadioEvent};
 
+#[cfg(feature = "bluez")]
+pub mod bluez;
 pub mod virtual_air;
 
 use virtual_air::VirtualAir;

@@ -1,0 +1,310 @@
+//! The file an owner's secrets live in: mode 0600, replaced whole or not at all.
+//!
+//! Read with [`KeyFile::load`]; change with [`KeyFile::update`], which holds a lock beside the file
+//! from reading to writing, so that two commands at once lose nothing of each other. **After any
+//! error or power cut the file is what it was before or what it was to become**: the new one is
+//! written beside it, synced, renamed over it, and the folder synced.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use super::file_form::{BookV1, FORMAT, Header, VERSION};
+use super::keys::OwnerBook;
+
+/// Largest file that is read, in bytes: a thousand locks fit.
+const MAX_FILE: u64 = 4 << 20;
+
+/// The owner key file could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyFileError {
+    /// There is none.
+    #[error("open the owner key file {}: there is none", .0.display())]
+    Missing(PathBuf),
+    /// There is one already.
+    #[error("make the owner key file {}: there is one already", .0.display())]
+    Exists(PathBuf),
+    /// Others can read or write it.
+    #[error("trust the owner key file {}: its mode {mode:04o} lets other users in", path.display())]
+    Exposed {
+        /// Where.
+        path: PathBuf,
+        /// Permission bits.
+        mode: u32,
+    },
+    /// It belongs to somebody else.
+    #[error("trust the owner key file {}: it belongs to another user (uid {uid})", path.display())]
+    Foreign {
+        /// Where.
+        path: PathBuf,
+        /// Whose it is.
+        uid: u32,
+    },
+    /// It is no owner key file, or a damaged one.
+    #[error("read the owner key file {}: {detail}", path.display())]
+    Damaged {
+        /// Where.
+        path: PathBuf,
+        /// What is wrong; never any of its text.
+        detail: String,
+    },
+    /// A newer release wrote it.
+    #[error("read the owner key file {}: it has version {found}, this program knows {VERSION}", path.display())]
+    Newer {
+        /// Where.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+    },
+    /// The disk refused.
+    #[error("{act} {}", path.display())]
+    Io {
+        /// What was tried.
+        act: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl KeyFileError {
+    /// What to do next.
+    #[must_use]
+    pub fn advice(&self) -> String {
+        match self {
+            Self::Missing(_) => "drawbridge owner init".to_owned(),
+            Self::Exists(_) => {
+                "drawbridge owner show (to keep it), or owner init --force (its locks then need a factory reset; the old file is kept beside it)".to_owned()
+            }
+            Self::Exposed { path, .. } => format!("chmod 600 {}", path.display()),
+            Self::Foreign { .. } => "run this as the owner of the file, or give --owner-key".to_owned(),
+            Self::Damaged { .. } => "restore the file from your backup; do not make a new one over it".to_owned(),
+            Self::Newer { .. } => "update drawbridge on this machine".to_owned(),
+            Self::Io { .. } => "check the disk and the folder's permissions".to_owned(),
+        }
+    }
+
+    /// Whether a failed save may be found done.
+    #[must_use]
+    pub fn may_have_succeeded(&self) -> bool {
+        matches!(
+            self,
+            Self::Io {
+                act: SYNC_FOLDER,
+                ..
+            }
+        )
+    }
+
+    /// Whether the same call may work later.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        matches!(self, Self::Io { .. })
+    }
+}
+
+const SYNC_FOLDER: &str = "sync the folder of";
+
+/// Where the owner's secrets are.
+#[derive(Debug, Clone)]
+pub struct KeyFile {
+    path: PathBuf,
+}
+
+impl KeyFile {
+    /// The file at `path`, whether it is there or not.
+    #[must_use]
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes the file. With `replace`, one that is there is kept as `<name>.<n>.old`; without, it is an error.
+    /// Returns where an old one was put.
+    ///
+    /// # Errors
+    /// [`KeyFileError`].
+    pub fn create(&self, book: &OwnerBook, replace: bool) -> Result<Option<PathBuf>, KeyFileError> {
+        if let Some(folder) = self.path.parent().filter(|f| !f.as_os_str().is_empty()) {
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(folder)
+                .map_err(self.io("make the folder of"))?;
+        }
+        let _held = self.hold()?;
+        let there = fs::symlink_metadata(&self.path).is_ok();
+        if there && !replace {
+            return Err(KeyFileError::Exists(self.path.clone()));
+        }
+        let old = if there { Some(self.put_aside()?) } else { None };
+        self.write(book)?;
+        Ok(old)
+    }
+
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// [`KeyFileError`]; a file that others can read is refused, not repaired.
+    pub fn load(&self) -> Result<OwnerBook, KeyFileError> {
+        let file = File::open(&self.path).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => KeyFileError::Missing(self.path.clone()),
+            _ => self.io("open the owner key file")(source),
+        })?;
+        let about = file.metadata().map_err(self.io("look at"))?;
+        if about.mode() & 0o077 != 0 {
+            return Err(KeyFileError::Exposed {
+                path: self.path.clone(),
+                mode: about.mode() & 0o7777,
+            });
+        }
+        if about.uid() != nix::unistd::geteuid().as_raw() {
+            return Err(KeyFileError::Foreign {
+                path: self.path.clone(),
+                uid: about.uid(),
+            });
+        }
+        if !about.is_file() || about.len() > MAX_FILE {
+            return Err(self.damaged("it is no file, or too large"));
+        }
+        let mut bytes = Zeroizing::new(Vec::with_capacity(about.len() as usize + 1));
+        file.take(MAX_FILE)
+            .read_to_end(&mut bytes)
+            .map_err(self.io("read"))?;
+        self.parse(&bytes)
+    }
+
+    /// Reads the file, lets `change` work on it, and writes it back if `change` succeeds.
+    ///
+    /// # Errors
+    /// [`KeyFileError`] as `E`, or what `change` says; the file is then what it was.
+    pub fn update<T, E: From<KeyFileError>>(
+        &self,
+        change: impl FnOnce(&mut OwnerBook) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let _held = self.hold()?;
+        let mut book = self.load()?;
+        let result = change(&mut book)?;
+        self.write(&book)?;
+        Ok(result)
+    }
+
+    fn parse(&self, bytes: &[u8]) -> Result<OwnerBook, KeyFileError> {
+        let header: Header =
+            serde_json::from_slice(bytes).map_err(|error| self.malformed(&error))?;
+        if header.format != FORMAT {
+            return Err(self.damaged("it is no owner key file"));
+        }
+        if header.version != VERSION {
+            return Err(KeyFileError::Newer {
+                path: self.path.clone(),
+                found: header.version,
+            });
+        }
+        let form: BookV1 = serde_json::from_slice(bytes).map_err(|error| self.malformed(&error))?;
+        form.read().map_err(|detail| self.damaged(detail))
+    }
+
+    fn write(&self, book: &OwnerBook) -> Result<(), KeyFileError> {
+        // Large enough not to grow: growing would leave a copy of the secrets behind, not wiped.
+        let room = 4_096 + 512 * book.hubs.len() + 16_384 * book.locks.len();
+        let mut text = Zeroizing::new(Vec::with_capacity(room));
+        serde_json::to_writer_pretty(&mut *text, &BookV1::from(book))
+            .map_err(|error| self.io("encode")(error.into()))?;
+        text.push(b'\n');
+        let new = self.beside(".new");
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(self.io("clear the way for")(error));
+            }
+            _ => {}
+        }
+        let mut file = File::options()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&new)
+            .map_err(self.io("write beside"))?;
+        file.write_all(&text).map_err(self.io("write"))?;
+        file.sync_all().map_err(self.io("sync"))?;
+        fs::rename(&new, &self.path).map_err(self.io("put in place"))?;
+        let folder = match self.path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(self.io(SYNC_FOLDER))
+    }
+
+    /// Holds the lock beside the file until dropped.
+    fn hold(&self) -> Result<File, KeyFileError> {
+        let lock = File::options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(self.beside(".lock"))
+            .map_err(|source| match source.kind() {
+                io::ErrorKind::NotFound => KeyFileError::Missing(self.path.clone()),
+                _ => self.io("lock")(source),
+            })?;
+        lock.lock().map_err(self.io("lock"))?;
+        Ok(lock)
+    }
+
+    fn put_aside(&self) -> Result<PathBuf, KeyFileError> {
+        for number in 1..u32::MAX {
+            let old = self.beside(&format!(".{number}.old"));
+            // A hard link fails when the name is taken: no old file is ever written over.
+            match fs::hard_link(&self.path, &old) {
+                Ok(()) => return Ok(old),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(self.io("keep the old")(error)),
+            }
+        }
+        Err(self.damaged("too many old ones are beside it"))
+    }
+
+    fn beside(&self, ending: &str) -> PathBuf {
+        let mut name = self.path.as_os_str().to_owned();
+        name.push(ending);
+        PathBuf::from(name)
+    }
+
+    fn io(&self, act: &'static str) -> impl FnOnce(io::Error) -> KeyFileError + use<> {
+        let path = self.path.clone();
+        move |source| KeyFileError::Io { act, path, source }
+    }
+
+    fn damaged(&self, detail: impl Into<String>) -> KeyFileError {
+        KeyFileError::Damaged {
+            path: self.path.clone(),
+            detail: detail.into(),
+        }
+    }
+
+    /// serde_json's own text may quote values of the file; only the place is told.
+    fn malformed(&self, error: &serde_json::Error) -> KeyFileError {
+        self.damaged(format!(
+            "line {}, column {} is not what belongs there",
+            error.line(),
+            error.column()
+        ))
+    }
+}
+
+#[cfg(test)]
+#[path = "key_file_tests.rs"]
+mod tests;

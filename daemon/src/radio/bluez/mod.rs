@@ -1,0 +1,3 @@
+//! Bluetooth adapters through BlueZ.
+
+pub mod probe;

@@ -1,0 +1,251 @@
+//! The same journey through a real broker: mosquitto with mutual TLS and the shipped access list,
+//! the hub's own cloud plane on the other side.
+
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use drawbridge_daemon::cloud::{
+    Cloud, CloudAction, CloudConfig, CloudEvent, CloudHandle, Endpoint, Outgoing, Priority,
+    TrustPaths,
+};
+use drawbridge_support::mosquitto::{Mosquitto, Setup};
+use drawbridge_support::pki::{Identity, Pki};
+use serde_json::{Value, json};
+
+use super::hub::Says;
+use super::lock::{Lock, b64};
+use super::run::{Home, word};
+
+struct Bench {
+    home: Home,
+    pki: Pki,
+    broker: Mosquitto,
+    app: Identity,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let home = Home::new();
+        let dir = home.path("pki");
+        std::fs::create_dir(&dir).unwrap();
+        let pki = Pki::create(&dir).unwrap();
+        let broker = Mosquitto::start(&pki, &Setup::default()).unwrap();
+        let app = pki.client("app:a1").unwrap();
+        Self {
+            home,
+            pki,
+            broker,
+            app,
+        }
+    }
+
+    fn flags(&self) -> String {
+        format!(
+            "--host localhost --port {} --hub h1 --ca {} --cert {} --key {}",
+            self.broker.port(),
+            word(self.pki.ca_file()),
+            word(&self.app.cert),
+            word(&self.app.key)
+        )
+    }
+
+    /// Plays the hub h1 on its real cloud plane, until the test ends.
+    fn play_hub(&self, lock: &Arc<Mutex<Lock>>) {
+        let who = self.pki.client("h1").unwrap();
+        let endpoint = Endpoint {
+            host: "localhost".into(),
+            port: self.broker.port(),
+            server_name: None,
+        };
+        let trust = TrustPaths {
+            ca: self.pki.ca_file().into(),
+            cert: who.cert,
+            key: who.key,
+            crl: None,
+        };
+        let config = CloudConfig::new(endpoint, trust, "h1", self.home.path("."));
+        let lock = Arc::clone(lock);
+        let (up, is_up) = std::sync::mpsc::channel();
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async move {
+                let CloudHandle { sender, mut events, .. } = Cloud::spawn(config).unwrap();
+                let mut ticket = 0;
+                let mut publish = |topic: String, payload: String, retain: bool, correlation: Option<Vec<u8>>| {
+                    ticket += 1;
+                    let message = Outgoing {
+                        ticket,
+                        topic,
+                        payload: payload.into_bytes(),
+                        retain,
+                        correlation,
+                        expiry_s: None,
+                        priority: Priority::Urgent,
+                    };
+                    sender.try_send(CloudAction::Publish(message)).unwrap();
+                };
+                while let Some(event) = events.recv().await {
+                    match event {
+                        CloudEvent::Up { .. } => {
+                            let list = json!([{"id": "0505050505050505", "name": "Front"}]);
+                            publish("drawbridge/h1/locks".into(), list.to_string(), true, None);
+                            let _ = up.send(());
+                        }
+                        CloudEvent::Message { topic, payload, correlation, response_topic, ack, .. } => {
+                            ack.ack();
+                            let mut lock = lock.lock().unwrap();
+                            if let Some(verb) = topic.strip_prefix("drawbridge/h1/req/") {
+                                let request: Value = serde_json::from_slice(&payload).unwrap();
+                                let answer = match lock.answer(verb, &request["data"]) {
+                                    Says::Done(data) => json!({"status": "ok", "data": data}),
+                                    Says::Refuses(code) => json!({"status": "error", "error": {"code": code, "message": "no"}}),
+                                    _ => panic!("no stream is asked for"),
+                                };
+                                let mut answer = answer;
+                                answer["transaction"] = request["transaction"].clone();
+                                publish(response_topic.unwrap(), answer.to_string(), false, correlation);
+                            } else {
+                                let data = json!({"command": b64(&payload)});
+                                let Says::Streams(first, last) = lock.answer("lock.command", &data) else {
+                                    panic!("results are a stream")
+                                };
+                                for result in first.iter().chain([&last]) {
+                                    let topic = topic.replace("/command", "/result");
+                                    publish(topic, result.to_string(), false, None);
+                                }
+                                let state = format!("drawbridge/h1/lock/{}/state", lock.id);
+                                if let Says::Done(shown) = lock.answer("lock.show", &Value::Null) {
+                                    publish(state, shown["state"].to_string(), true, None);
+                                }
+                            }
+                        }
+                        _ => {}
+                    }
+                }
+            });
+        });
+        is_up
+            .recv_timeout(std::time::Duration::from_secs(20))
+            .unwrap();
+    }
+}
+
+#[test]
+fn claim_turn_state_and_sign_travel_through_a_real_broker() {
+    let bench = Bench::new();
+    let lock = Arc::new(Mutex::new(Lock::new(5)));
+    bench.play_hub(&lock);
+    let code = lock.lock().unwrap().code();
+    let flags = bench.flags();
+    assert_eq!(bench.home.run("owner init").exit, 0);
+    let ran = bench.home.run_with(
+        &format!("owner claim --name Front --code-file - --json {flags}"),
+        &code,
+    );
+    assert_eq!(
+        (ran.exit, &ran.json()["owned"]),
+        (0, &json!(true)),
+        "{ran:?}"
+    );
+
+    let ran = bench.home.run(&format!("lock Front --json {flags}"));
+    assert_eq!(
+        (ran.exit, &ran.json()["position"]),
+        (0, &json!("LOCKED")),
+        "{ran:?}"
+    );
+    let ran = bench.home.run(&format!("state Front --json {flags}"));
+    assert_eq!(
+        (ran.exit, &ran.json()["current"]),
+        (0, &json!(true)),
+        "{ran:?}"
+    );
+    let ran = bench.home.run(&format!("lock list --json {flags}"));
+    assert_eq!(
+        (ran.exit, &ran.json()["locks"][0]["name"]),
+        (0, &json!("Front")),
+        "{ran:?}"
+    );
+    let ran = bench.home.run(&format!("status --json {flags}"));
+    assert_eq!(
+        (ran.exit, &ran.json()["state"]),
+        (0, &json!("online")),
+        "{ran:?}"
+    );
+    let ran = bench.home.run(&format!("watch --count 1 --json {flags}"));
+    assert_eq!(ran.exit, 0, "{ran:?}");
+
+    let out = bench.home.path("c");
+    let ran = bench.home.run(&format!(
+        "owner sign --lock Front --action unlock --out {} --json {flags}",
+        word(&out)
+    ));
+    assert_eq!(
+        ran.json()["topic"],
+        "drawbridge/h1/lock/0505050505050505/command",
+        "{ran:?}"
+    );
+    assert_eq!(lock.lock().unwrap().turns, 1);
+
+    let ran = bench.home.run(&format!("lock log Front --json {flags}"));
+    assert_eq!(
+        (ran.exit, &ran.json()["error"]["code"]),
+        (2, &json!("not_this_way")),
+        "{ran:?}"
+    );
+    let left: Vec<_> = std::fs::read_dir(bench.home.path("."))
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().file_name().into_string().ok())
+        .filter(|name| name.starts_with("drawbridge-"))
+        .collect();
+    assert!(left.is_empty(), "private folders are removed: {left:?}");
+}
+
+// Guards (S21): a wrong CA or name that is only "connection failed", or that is not noticed.
+#[test]
+fn s21_wrong_ca_and_wrong_name_are_named_and_exit_4() {
+    let bench = Bench::new();
+    let flags = bench.flags();
+    let other = bench.pki.other_ca_file();
+    let wrong_ca = flags.replace(word(bench.pki.ca_file()), word(&other));
+    let ran = bench.home.run(&format!("status {wrong_ca}"));
+    assert_eq!(ran.exit, 4, "{ran:?}");
+    assert!(
+        ran.err.contains("not signed by a CA in our CA file"),
+        "{ran:?}; the broker's log: {}",
+        bench.broker.log()
+    );
+    assert!(ran.err.contains("next: put the CA"), "{ran:?}");
+
+    let ran = bench.home.run(&format!("doctor --json {wrong_ca}"));
+    assert_eq!(ran.exit, 1);
+    let value = ran.json();
+    let status = |value: &Value, name: &str| {
+        let checks = value["checks"].as_array().unwrap();
+        checks
+            .iter()
+            .find(|check| check["check"] == name)
+            .map(|check| check["status"].clone())
+    };
+    assert_eq!(status(&value, "broker tcp"), Some(json!("ok")), "{value}");
+    assert_eq!(status(&value, "broker tls"), Some(json!("fail")), "{value}");
+    assert_eq!(status(&value, "broker mqtt"), None, "{value}");
+    let value = bench.home.run(&format!("doctor --json {flags}")).json();
+    for step in ["files", "dns", "tcp", "tls", "mqtt"] {
+        assert_eq!(
+            status(&value, &format!("broker {step}")),
+            Some(json!("ok")),
+            "{value}"
+        );
+    }
+    assert_eq!(status(&value, "certificate"), Some(json!("ok")), "{value}");
+
+    // Another hub's tree: the broker delivers nothing, and silence is no success.
+    let ran = bench
+        .home
+        .run(&format!("status {}", flags.replace("--hub h1", "--hub h2")));
+    assert_eq!(ran.exit, 4, "{ran:?}");
+}

@@ -1,0 +1,318 @@
+//! An owner's day, through the real binary: keys, claim, turn, look, read, sign.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::{Arc, Mutex};
+
+use drawbridge_protocol::command::Command;
+use drawbridge_protocol::log_record::LogRecord;
+use drawbridge_protocol::reason::Reason;
+use serde_json::json;
+
+use super::hub::{Says, play};
+use super::lock::Lock;
+use super::run::{Home, Ran, word};
+
+struct Day {
+    home: Home,
+    lock: Arc<Mutex<Lock>>,
+}
+
+impl Day {
+    /// Keys made, lock claimed.
+    fn begin() -> Self {
+        let home = Home::new();
+        let lock = Arc::new(Mutex::new(Lock::new(5)));
+        let mind = Arc::clone(&lock);
+        play(&home.path("s"), move |verb, data| {
+            mind.lock().unwrap().answer(verb, data)
+        });
+        assert_eq!(home.run("owner init").exit, 0);
+        let day = Self { home, lock };
+        let code = day.lock.lock().unwrap().code();
+        let ran = day.home.run_with(
+            &day.line("owner claim --name Front --code-file - --json"),
+            &code,
+        );
+        assert_eq!(ran.exit, 0, "{ran:?}");
+        let value = ran.json();
+        assert_eq!(
+            (&value["owned"], &value["name"]),
+            (&json!(true), &json!("Front"))
+        );
+        assert_eq!(value["hub"]["rights"], json!(["view", "lock"]));
+        day
+    }
+
+    fn line(&self, line: &str) -> String {
+        format!("{line} --local --socket {}", word(&self.home.path("s")))
+    }
+
+    fn run(&self, line: &str) -> Ran {
+        self.home.run(&self.line(line))
+    }
+
+    fn turns(&self) -> u32 {
+        self.lock.lock().unwrap().turns
+    }
+}
+
+#[test]
+fn init_keeps_the_file_closed_and_show_shows_no_secret() {
+    let home = Home::new();
+    let ran = home.run("owner init --json");
+    assert_eq!(ran.exit, 0, "{ran:?}");
+    let mode = fs::metadata(home.owner_key()).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600);
+    assert_eq!(
+        home.run("owner init").exit,
+        1,
+        "never over a file that is there"
+    );
+    let file: serde_json::Value =
+        serde_json::from_slice(&fs::read(home.owner_key()).unwrap()).unwrap();
+    let shown = [ran, home.run("owner show"), home.run("owner show --json")]
+        .map(|ran| ran.shown())
+        .concat();
+    for secret in ["identity_secret", "link_secret", "audit_secret"] {
+        let secret = file[secret].as_str().unwrap();
+        assert_eq!(secret.len(), 64);
+        assert!(!shown.contains(secret), "{secret}");
+    }
+    assert_eq!(home.run("owner init --force").exit, 0);
+    let kept = fs::read(home.path(".config/drawbridge/owner.json.1.old")).unwrap();
+    assert_eq!(
+        serde_json::from_slice::<serde_json::Value>(&kept).unwrap(),
+        file
+    );
+}
+
+#[test]
+fn pair_says_plainly_that_the_hub_is_trusted_for_that_moment() {
+    let home = Home::new();
+    let mut lock = Lock::new(6);
+    let code = lock.code();
+    play(&home.path("s"), move |verb, data| lock.answer(verb, data));
+    home.run("owner init");
+    let ran = home.run_with(
+        &format!(
+            "pair --name Back --code-file - --socket {}",
+            word(&home.path("s"))
+        ),
+        &code,
+    );
+    assert_eq!(ran.exit, 0, "{ran:?}");
+    assert!(ran.err.contains("it is trusted for this moment"), "{ran:?}");
+    assert!(
+        ran.out
+            .starts_with("'Back' (0606060606060606) is yours: the lock signed it."),
+        "{ran:?}"
+    );
+}
+
+#[test]
+fn a_turn_is_done_when_the_lock_signed_it_and_stale_numbers_cost_a_retry() {
+    let day = Day::begin();
+    let ran = day.run("lock Front --json");
+    assert_eq!(ran.exit, 0, "{ran:?}");
+    let value = ran.json();
+    for (key, expected) in [
+        ("status", json!("done")),
+        ("proven", json!(true)),
+        ("position", json!("LOCKED")),
+        ("action", json!("lock")),
+        ("lock", json!("0505050505050505")),
+        ("signed", json!(1)),
+    ] {
+        assert_eq!(value[key], expected, "{key}: {value}");
+    }
+    assert!(value["report"].is_string() && value["command"].as_str().unwrap().len() == 32);
+    let ran = day.run("unlock front");
+    assert_eq!(
+        (ran.exit, ran.out.as_str()),
+        (0, "Front: UNLOCKED, signed by the lock\n")
+    );
+
+    day.lock.lock().unwrap().next_refusal = Some(Reason::WrongEpoch);
+    let ran = day.run("lock 0505050505050505 --json");
+    assert_eq!((ran.exit, &ran.json()["signed"]), (0, &json!(2)), "{ran:?}");
+    assert_eq!(day.turns(), 3);
+
+    day.lock.lock().unwrap().next_refusal = Some(Reason::BatteryLow);
+    let ran = day.run("unlock Front");
+    assert_eq!(ran.exit, 1, "{ran:?}");
+    assert!(
+        ran.out.contains("refused (battery_low)") && ran.out.contains("next: change the batteries"),
+        "{ran:?}"
+    );
+    assert_eq!(day.turns(), 3, "refused: not moved, not tried again");
+    assert_eq!(
+        day.run("unlock --lock list").exit,
+        1,
+        "no such door, and no list"
+    );
+}
+
+#[test]
+fn state_is_current_only_when_the_lock_confirms_its_log_head() {
+    let day = Day::begin();
+    day.run("lock Front");
+    let ran = day.run("state Front --json");
+    assert_eq!(ran.exit, 0, "{ran:?}");
+    let value = ran.json();
+    assert_eq!(
+        (&value["position"], &value["current"], &value["battery"]),
+        (&json!("LOCKED"), &json!(true), &json!(81))
+    );
+}
+
+// Guards (S25): a hub that shows an old report, signed as it is, after the bolt has moved.
+#[test]
+fn s25_an_old_signed_report_is_not_called_current() {
+    let day = Day::begin();
+    day.run("lock Front");
+    let mut old = None;
+    let mind = Arc::clone(&day.lock);
+    play(&day.home.path("liar"), move |verb, data| {
+        let answer = mind.lock().unwrap().answer(verb, data);
+        match (verb, answer) {
+            ("lock.show", Says::Done(fresh)) => Says::Done(old.get_or_insert(fresh).clone()),
+            (_, answer) => answer,
+        }
+    });
+    let liar = format!("--local --socket {}", word(&day.home.path("liar")));
+    assert_eq!(day.home.run(&format!("state Front {liar}")).exit, 0);
+    day.run("unlock Front");
+    let ran = day.home.run(&format!("state Front --json {liar}"));
+    assert_eq!(ran.exit, 3, "{ran:?}");
+    assert_eq!(ran.json()["current"], json!(false));
+}
+
+#[test]
+fn the_log_is_followed_to_the_signed_head_and_freed_only_when_whole() {
+    let day = Day::begin();
+    day.run("lock Front");
+    let ran = day.run("lock log Front --json");
+    assert_eq!(ran.exit, 0, "{ran:?}");
+    let value = ran.json();
+    assert_eq!(
+        (&value["whole"], value["log"].as_array().unwrap().len()),
+        (&json!(true), 4)
+    );
+    assert_eq!(value["log"][1]["event"], "claimed");
+
+    let held = day.lock.lock().unwrap().records.clone();
+    day.lock.lock().unwrap().records.remove(2);
+    let ran = day.run("lock log Front --free");
+    assert_eq!(ran.exit, 1, "{ran:?}");
+    assert!(
+        ran.out.contains("records 3 to 3 are MISSING") && ran.out.contains("NOT whole"),
+        "{ran:?}"
+    );
+    assert_eq!(
+        day.lock.lock().unwrap().records.len(),
+        3,
+        "nothing was signed away"
+    );
+
+    day.lock.lock().unwrap().records = held;
+    let ran = day.run("lock log Front --free --json");
+    assert_eq!(
+        (ran.exit, &ran.json()["freed"]),
+        (0, &json!(true)),
+        "{ran:?}"
+    );
+    assert!(day.lock.lock().unwrap().records.is_empty());
+    day.run("unlock Front");
+    let value = day.run("lock log Front --json").json();
+    assert_eq!((&value["whole"], &value["from"]), (&json!(true), &json!(5)));
+    let seen = day
+        .lock
+        .lock()
+        .unwrap()
+        .records
+        .iter()
+        .map(|bytes| LogRecord::decode(bytes).unwrap().seq)
+        .max();
+    assert_eq!(value["signed_head"]["seq"], json!(seen));
+}
+
+// Guards: a signed file that is more or less than the command's bytes, or readable by others.
+#[test]
+fn owner_sign_writes_exactly_the_commands_bytes() {
+    let day = Day::begin();
+    let out = day.home.path("unlock.cose");
+    let ran = day.run(&format!(
+        "owner sign --lock Front --action unlock --ttl 20 --out {} --json",
+        word(&out)
+    ));
+    assert_eq!(ran.exit, 0, "{ran:?}");
+    let value = ran.json();
+    let bytes = fs::read(&out).unwrap();
+    let read = Command::read(&bytes).unwrap();
+    assert_eq!(value["command"], read.id.to_string());
+    assert_eq!(
+        value["topic"],
+        "drawbridge/<hub>/lock/0505050505050505/command"
+    );
+    assert_eq!(
+        (read.command.expiry_ms, &value["expires_in_ms"]),
+        (81_000, &json!(20_000))
+    );
+    assert_eq!(
+        fs::metadata(&out).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    assert_eq!(day.turns(), 0, "signing moves nothing");
+}
+
+#[test]
+fn rename_and_remove_reach_the_hub_and_the_key_file() {
+    let day = Day::begin();
+    let lock = Arc::clone(&day.lock);
+    play(&day.home.path("t"), move |verb, data| {
+        assert_eq!(data["lock"], lock.lock().unwrap().id.to_string(), "{verb}");
+        Says::Done(json!({"verb": verb, "name": data["name"]}))
+    });
+    let at = format!("--socket {}", word(&day.home.path("t")));
+    assert_eq!(
+        day.home.run(&format!("lock rename Front Gate {at}")).exit,
+        0
+    );
+    assert_eq!(
+        day.run("unlock Gate").exit,
+        0,
+        "the new name works for signing too"
+    );
+    assert_eq!(day.run("unlock Front").exit, 1);
+    let ran = day
+        .home
+        .run(&format!("lock rename Gate 0011223344556677 {at}"));
+    assert_eq!(ran.exit, 2, "{ran:?}");
+    let ran = day.home.run(&format!("lock remove Gate --yes --json {at}"));
+    assert_eq!((ran.exit, &ran.json()["removed"]), (0, &json!(true)));
+}
+
+// Guards: events lost between lines, or a stream whose end looks like success.
+#[test]
+fn a_stream_is_one_object_a_line_and_its_end_is_an_error() {
+    let home = Home::new();
+    play(&home.path("s"), |_, _| {
+        let events = (1..=3)
+            .map(|n| json!({"event": "pairing_step", "n": n}))
+            .collect();
+        Says::Streams(events, json!({}))
+    });
+    let ran = home.run(&format!(
+        "events --count 2 --json --socket {}",
+        word(&home.path("s"))
+    ));
+    assert_eq!((ran.exit, ran.out.lines().count()), (0, 2), "{ran:?}");
+    for (line, n) in ran.out.lines().zip(1..) {
+        let value: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(value["n"], n);
+    }
+    let ran = home.run(&format!("events --json --socket {}", word(&home.path("s"))));
+    assert_eq!(ran.exit, 4, "{ran:?}");
+    assert_eq!(ran.out.lines().count(), 4, "three events and why it ended");
+}
