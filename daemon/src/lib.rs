@@ -4,6 +4,7 @@ pub mod clock;
 pub mod cloud;
 pub mod config;
 pub mod control;
+pub mod core;
 pub mod journal;
 pub mod radio;
 pub mod readiness;

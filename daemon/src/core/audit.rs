@@ -1,0 +1,333 @@
+//! A lock's log: pulled by cursor, followed link by link, stored, published, freed.
+//!
+//! **The cursor moves only together with the records it passed:** records, cursor and publication
+//! are one change to the store. What is missing or does not fit raises `gap`, once, and the hub goes
+//! on from what there is.
+
+use drawbridge_protocol::audit_ack::AuditAck;
+use drawbridge_protocol::codec::decode_exact;
+use drawbridge_protocol::cose::{Envelope, Kind, MAX_STATEMENT};
+use drawbridge_protocol::ids::{Digest32, LockId};
+use drawbridge_protocol::log_record::{ChainError, LogCursor, LogEvent, LogRecord};
+use drawbridge_protocol::reason::Reason;
+use drawbridge_protocol::tunnel::LogRecords;
+use serde_json::json;
+
+use super::action::{Level, Priority, StoreOp, Tree};
+use super::command::Logged;
+use super::document::{base64, text};
+use super::event::AckToken;
+use super::hub::Hub;
+use super::ledger::After;
+use super::lock::PendingAck;
+use super::now::Now;
+use super::outbox::Publication;
+use super::record::{CursorRecord, ack_key, audit_key, cursor_key, encoded};
+use super::verbs::{ReplyTo, VerbError};
+
+/// Records removed from the store in one change.
+const FREE_AT_ONCE: u64 = 512;
+
+impl Hub {
+    /// A signed statement says where the log stands.
+    pub(super) fn learn_head(&mut self, id: LockId, seq: u64, head: Option<Digest32>) {
+        let Some(lock) = self.locks.get_mut(&id) else {
+            return;
+        };
+        lock.log.newest = lock.log.newest.max(seq);
+        if let Some(head) = head {
+            lock.log.head = Some((seq, head));
+        }
+        self.check_head(id);
+    }
+
+    /// When the last record followed is the one that the lock signed, their hashes must agree.
+    fn check_head(&mut self, id: LockId) {
+        let Some(lock) = self.locks.get_mut(&id) else {
+            return;
+        };
+        let cursor = lock.log.cursor;
+        let Some((_, signed)) = lock.log.head.filter(|(seq, _)| *seq == cursor.seq) else {
+            return;
+        };
+        if cursor.seq > 0 && signed != cursor.head {
+            lock.log.head = None;
+            lock.log.cursor.head = signed;
+            self.gap(id, cursor.seq, cursor.seq, "head");
+        }
+    }
+
+    pub(super) fn log_batch(
+        &mut self,
+        id: LockId,
+        first: u64,
+        newest: u64,
+        records: &[u8],
+        now: Now,
+    ) {
+        let Some(lock) = self.locks.get_mut(&id) else {
+            return;
+        };
+        lock.log.newest = lock.log.newest.max(newest);
+        let mut cursor = lock.log.cursor;
+        let began_at = cursor.seq;
+        let kept_from = lock.log.kept_from;
+        let mut taken = Vec::new();
+        for record in LogRecords::new(records) {
+            let Ok(bytes) = record else {
+                self.gap(id, cursor.seq.saturating_add(1), first, "malformed");
+                break;
+            };
+            let followed = cursor.follow(bytes);
+            if let Err(error) = followed {
+                let Some(rebased) = self.rebase(id, cursor, bytes, error) else {
+                    break;
+                };
+                cursor = rebased;
+            }
+            if let Ok(record) = LogRecord::decode(bytes) {
+                self.note_in_log(&record);
+                taken.push((record.seq, bytes));
+            }
+        }
+        let Some(lock) = self.locks.get_mut(&id) else {
+            return;
+        };
+        lock.log.cursor = cursor;
+        let (Some(&(first, _)), Some(&(last, _))) = (taken.first(), taken.last()) else {
+            // Asked for records and got none that lead on: not again in this session.
+            lock.log.is_barred = true;
+            return;
+        };
+        // Before the first pull nothing of this lock is in the store.
+        let kept_from = if began_at < kept_from {
+            first
+        } else {
+            kept_from
+        };
+        lock.log.kept_from = kept_from;
+        let newest = lock.log.newest;
+        let mut ops: Vec<_> = taken
+            .iter()
+            .map(|(seq, bytes)| StoreOp::Put {
+                tree: Tree::Audit,
+                key: audit_key(id, *seq),
+                value: bytes.to_vec(),
+                at: now.unix_s,
+            })
+            .collect();
+        ops.push(self.put_cursor(id));
+        let document = json!({
+            "first": first,
+            "last": last,
+            "newest": newest,
+            "records": taken.iter().map(|(_, bytes)| base64(bytes)).collect::<Vec<_>>(),
+            "head": cursor.head.to_string(),
+        });
+        let (ticket, op) = self.outbox.keep(Publication {
+            topic: self.root.lock(id, "audit"),
+            payload: text(&document),
+            retain: false,
+            correlation: None,
+            expiry_s: None,
+            priority: Priority::Bulk,
+        });
+        ops.push(op);
+        self.ledger.write(ops, vec![After::Publish(ticket)]);
+        self.check_head(id);
+    }
+
+    /// Where to go on after a record that does not follow; `None`: it leads nowhere.
+    fn rebase(
+        &mut self,
+        id: LockId,
+        cursor: LogCursor,
+        bytes: &[u8],
+        error: ChainError,
+    ) -> Option<LogCursor> {
+        let expected = cursor.seq.saturating_add(1);
+        let record = LogRecord::decode(bytes).ok();
+        let found = record.as_ref().map_or(expected, |record| record.seq);
+        let kind = match error {
+            ChainError::Gap { .. } => "missing",
+            ChainError::Broken { .. } => "broken",
+            _ => "malformed",
+        };
+        // A hub that is new to a lock of some age starts where the lock still reaches back to.
+        let is_start = cursor == LogCursor::START && kind == "missing";
+        if is_start {
+            let fields = vec![("lock", id.to_string()), ("first", found.to_string())];
+            self.journal(Level::Info, "log_starts", fields);
+        } else {
+            self.gap(id, expected, found, kind);
+        }
+        let record = record.filter(|record| record.seq >= expected)?;
+        let mut rebased = LogCursor {
+            seq: record.seq.checked_sub(1)?,
+            head: record.previous,
+        };
+        rebased.follow(bytes).ok().map(|_| rebased)
+    }
+
+    /// Something is missing in a lock's log, or was changed: S18, R8.
+    fn gap(&mut self, id: LockId, expected: u64, found: u64, kind: &'static str) {
+        let fields = vec![
+            ("lock", id.to_string()),
+            ("expected", expected.to_string()),
+            ("found", found.to_string()),
+            ("kind", kind.to_owned()),
+        ];
+        self.journal(Level::Warn, "gap", fields);
+        let event = json!({
+            "event": "gap",
+            "lock": id.to_string(),
+            "expected": expected,
+            "found": found,
+            "kind": kind,
+        });
+        self.alarm(&event);
+    }
+
+    /// What the log says about a command may be all that is left of it.
+    fn note_in_log(&mut self, record: &LogRecord<'_>) {
+        let tracked = record
+            .command
+            .and_then(|command| self.commands.tracked.get_mut(&command));
+        let Some(tracked) = tracked else {
+            return;
+        };
+        let reason = match record.event {
+            LogEvent::Outcome => record.reason.unwrap_or(Reason::None),
+            LogEvent::Refused => record.reason.unwrap_or(Reason::NotAllowed),
+            _ => return,
+        };
+        tracked.logged = Some(Logged {
+            reason,
+            position: record.position,
+        });
+    }
+
+    fn put_cursor(&self, id: LockId) -> StoreOp {
+        let log = self.locks.get(&id).map(|lock| lock.log);
+        let record = CursorRecord {
+            seq: log.map_or(0, |log| log.cursor.seq),
+            head: log.map_or(Digest32::ZERO, |log| log.cursor.head),
+            kept_from: log.map_or(0, |log| log.kept_from),
+        };
+        StoreOp::Put {
+            tree: Tree::Meta,
+            key: cursor_key(id),
+            value: encoded(&record),
+            at: None,
+        }
+    }
+
+    /// Leave to free records arrives: kept until the lock has answered to it. A newer one replaces
+    /// one that waits. The hub cannot verify it: the audit key is between owner and lock.
+    pub(super) fn take_audit_ack(
+        &mut self,
+        id: LockId,
+        statement: &[u8],
+        ack: Option<AckToken>,
+        reply: Option<ReplyTo>,
+    ) {
+        let names_lock = statement.len() <= MAX_STATEMENT
+            && Envelope::parse(Kind::AuditAck, statement)
+                .ok()
+                .and_then(|envelope| decode_exact(envelope.unverified_payload()).ok())
+                .is_some_and(|said: AuditAck| said.lock == id);
+        let lock = self.locks.get_mut(&id).filter(|_| names_lock);
+        let Some(lock) = lock else {
+            if let Some(token) = ack {
+                self.acknowledge(token);
+            }
+            self.journal(
+                Level::Warn,
+                "audit_ack_refused",
+                vec![("lock", id.to_string())],
+            );
+            if let Some(reply) = reply {
+                self.reply(
+                    reply,
+                    Err(VerbError::bad_statement(
+                        "an audit acknowledgement for this lock",
+                    )),
+                );
+            }
+            return;
+        };
+        let replaced = lock.ack.replace(PendingAck {
+            statement: statement.to_vec(),
+            reply,
+        });
+        if let Some(reply) = replaced.and_then(|old| old.reply) {
+            self.reply(reply, Err(VerbError::replaced()));
+        }
+        let op = StoreOp::Put {
+            tree: Tree::Meta,
+            key: ack_key(id),
+            value: statement.to_vec(),
+            at: None,
+        };
+        let after = ack.map(After::Acknowledge).into_iter().collect();
+        self.ledger.write(vec![op], after);
+        self.touch(id);
+    }
+
+    /// The lock freed its records: the hub's own copies go, too.
+    pub(super) fn freed(&mut self, id: LockId, up_to: u64) {
+        let reply = self.drop_ack(id);
+        let Some(lock) = self.locks.get_mut(&id) else {
+            return;
+        };
+        let oldest = lock
+            .log
+            .cursor
+            .seq
+            .saturating_sub(self.config.audit_per_lock.saturating_mul(2));
+        let mut from = lock.log.kept_from.max(oldest);
+        let end = up_to.min(lock.log.cursor.seq);
+        lock.log.kept_from = from.max(end.saturating_add(1));
+        while from <= end {
+            let last = end.min(from.saturating_add(FREE_AT_ONCE - 1));
+            let mut ops: Vec<_> = (from..=last)
+                .map(|seq| StoreOp::Delete {
+                    tree: Tree::Audit,
+                    key: audit_key(id, seq),
+                })
+                .collect();
+            ops.push(self.put_cursor(id));
+            self.ledger.write(ops, Vec::new());
+            from = last.saturating_add(1);
+        }
+        if let Some(reply) = reply {
+            self.reply(reply, Ok(json!({"freed": up_to})));
+        }
+    }
+
+    pub(super) fn ack_refused(&mut self, id: LockId, reason: Reason) {
+        if let Some(reply) = self.drop_ack(id) {
+            self.reply(reply, Err(VerbError::refused(reason)));
+        }
+    }
+
+    fn drop_ack(&mut self, id: LockId) -> Option<ReplyTo> {
+        let pending = self.locks.get_mut(&id)?.ack.take()?;
+        let op = StoreOp::Delete {
+            tree: Tree::Meta,
+            key: ack_key(id),
+        };
+        self.ledger.write(vec![op], Vec::new());
+        pending.reply
+    }
+
+    /// Everything that the store holds of a lock's log is to go.
+    pub(super) fn forget_log(&mut self, id: LockId) {
+        self.freed(id, u64::MAX);
+        for key in [cursor_key(id), ack_key(id)] {
+            let tree = Tree::Meta;
+            self.ledger
+                .write(vec![StoreOp::Delete { tree, key }], Vec::new());
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! One lock, as the hub sees it.
+
+use std::collections::VecDeque;
+
+use drawbridge_protocol::hello::Purpose;
+use drawbridge_protocol::ids::{CommandId, Digest32, Nonce};
+use drawbridge_protocol::keys::IdentityKey;
+use drawbridge_protocol::log_record::LogCursor;
+use drawbridge_protocol::psk::Generation;
+use drawbridge_protocol::report::Report;
+
+use super::binding::LockBinding;
+use super::event::Address;
+use super::link::{LinkMachine, Trouble};
+use super::verbs::ReplyTo;
+
+/// A command on the wire: one at a time per lock.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CommandLane {
+    pub(super) id: CommandId,
+    pub(super) is_query: bool,
+    pub(super) deadline: u64,
+}
+
+/// Another request on the wire: one at a time per lock, beside the command.
+#[derive(Debug)]
+pub(super) struct SyncLane {
+    pub(super) what: Sync,
+    pub(super) deadline: u64,
+}
+
+/// Requests other than commands.
+#[derive(Debug)]
+pub(super) enum Sync {
+    PairInfo,
+    Claim,
+    Grant,
+    Relay(Relay),
+    Report,
+    Ack,
+    LogPull,
+}
+
+impl Sync {
+    /// Number of the message on the wire, as a refusal names it.
+    pub(super) const fn number(&self) -> u8 {
+        match self {
+            Self::Relay(_) => 1,
+            Self::Grant => 4,
+            Self::LogPull => 5,
+            Self::Ack => 6,
+            Self::PairInfo => 7,
+            Self::Claim => 8,
+            Self::Report => 10,
+        }
+    }
+}
+
+/// A request for `session_info` that somebody waits for.
+#[derive(Debug)]
+pub(super) struct Relay {
+    pub(super) nonce: Nonce,
+    pub(super) holder: Option<IdentityKey>,
+    pub(super) reply: ReplyTo,
+    pub(super) deadline: u64,
+}
+
+/// An audit acknowledgement to hand on, and who wants to hear of it.
+#[derive(Debug)]
+pub(super) struct PendingAck {
+    pub(super) statement: Vec<u8>,
+    pub(super) reply: Option<ReplyTo>,
+}
+
+/// A pairing that goes on.
+#[derive(Debug)]
+pub(super) struct Pairing {
+    /// Who hears of the window; gone once he did.
+    pub(super) reply: Option<ReplyTo>,
+    pub(super) deadline: u64,
+    /// The last step told, so that each is told once.
+    pub(super) step: &'static str,
+}
+
+/// A claim on its way.
+#[derive(Debug)]
+pub(super) struct PendingClaim {
+    pub(super) statement: Vec<u8>,
+    pub(super) reply: ReplyTo,
+    pub(super) deadline: u64,
+    /// The binding that names it is durable.
+    pub(super) is_saved: bool,
+}
+
+/// How far the hub is with the lock's log.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LogStanding {
+    pub(super) cursor: LogCursor,
+    /// Lowest record that may still be in the store.
+    pub(super) kept_from: u64,
+    /// Number and, if told, hash of the newest record by the lock's word.
+    pub(super) newest: u64,
+    pub(super) head: Option<(u64, Digest32)>,
+    /// The lock refused a pull in this session, or its answer led nowhere.
+    pub(super) is_barred: bool,
+}
+
+/// What is to be asked when the wire is free, beside what is queued.
+#[derive(Debug, Default)]
+pub(super) struct Wants {
+    pub(super) grant: bool,
+    pub(super) report: bool,
+    pub(super) pair_info: bool,
+    pub(super) psk_kept: Option<Generation>,
+}
+
+/// A lock. **What is published about it comes from statements it signed; what the radio says
+/// changes its availability only.**
+#[derive(Debug)]
+pub(super) struct Lock {
+    pub(super) binding: LockBinding,
+    pub(super) link: LinkMachine,
+    pub(super) address: Option<Address>,
+    pub(super) pairing: Option<Pairing>,
+    pub(super) claim: Option<PendingClaim>,
+    /// Commands without a final result, in order; the first may be on the wire.
+    pub(super) queue: VecDeque<CommandId>,
+    pub(super) command_lane: Option<CommandLane>,
+    pub(super) sync_lane: Option<SyncLane>,
+    pub(super) wants: Wants,
+    pub(super) relays: VecDeque<Relay>,
+    pub(super) ack: Option<PendingAck>,
+    pub(super) log: LogStanding,
+    pub(super) report: Option<Report>,
+    /// Ask for a report unless the lock sends one by itself until then.
+    pub(super) report_at: Option<u64>,
+    pub(super) is_online: Option<bool>,
+    /// Say that it is offline unless it is back until then.
+    pub(super) offline_at: Option<u64>,
+    pub(super) trouble: Option<Trouble>,
+    /// Since when it has waited for a link.
+    pub(super) waiting_since: u64,
+    pub(super) up_since: u64,
+    pub(super) used_at: u64,
+}
+
+impl Lock {
+    pub(super) fn new(binding: LockBinding, now_ms: u64) -> Self {
+        let cursor = binding.log_cursor();
+        Self {
+            link: LinkMachine::new(binding.lock, binding.link),
+            binding,
+            address: None,
+            pairing: None,
+            claim: None,
+            queue: VecDeque::new(),
+            command_lane: None,
+            sync_lane: None,
+            wants: Wants::default(),
+            relays: VecDeque::new(),
+            ack: None,
+            log: LogStanding {
+                cursor,
+                kept_from: cursor.seq.saturating_add(1),
+                newest: cursor.seq,
+                head: None,
+                is_barred: false,
+            },
+            report: None,
+            report_at: None,
+            is_online: None,
+            offline_at: None,
+            trouble: None,
+            waiting_since: now_ms,
+            up_since: now_ms,
+            used_at: now_ms,
+        }
+    }
+
+    /// Whether there is a reason to have a link.
+    pub(super) const fn wants_link(&self) -> bool {
+        self.binding.is_claimed || self.pairing.is_some() || self.claim.is_some()
+    }
+
+    /// Whether somebody waits for the bolt, or for what he needs to sign for it.
+    pub(super) fn is_urgent(&self) -> bool {
+        !self.queue.is_empty()
+            || !self.relays.is_empty()
+            || self.pairing.is_some()
+            || self.claim.is_some()
+    }
+
+    /// Whether its link could be lent to another lock.
+    pub(super) fn is_idle(&self) -> bool {
+        self.command_lane.is_none() && self.sync_lane.is_none() && !self.is_urgent()
+    }
+
+    /// What a handshake is for.
+    pub(super) const fn purpose(&self) -> Purpose {
+        if self.pairing.is_some() {
+            Purpose::Pair
+        } else {
+            Purpose::Session
+        }
+    }
+}
