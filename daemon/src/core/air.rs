@@ -205,6 +205,7 @@ impl Hub {
         lock.trouble = None;
         lock.offline_at = None;
         let was_offline = lock.is_online != Some(true);
+        let sent = lock.command_lane.filter(|lane| !lane.is_query);
         lock.is_online = Some(true);
         // What is older than a proven generation is dead in the lock; it need not live here.
         if lock.binding.psks.proven(generation) {
@@ -214,6 +215,9 @@ impl Hub {
             self.journal(Level::Info, "lock_online", vec![("lock", id.to_string())]);
         }
         self.publish_link(id);
+        if let Some(lane) = sent {
+            self.delivered(id, lane.id);
+        }
         self.touch(id);
     }
 

@@ -4,26 +4,19 @@ use base64ct::{Base64, Encoding};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::strict_json::{self, JsonError};
+
 /// The longest JSON text that is read, bytes.
 pub(super) const MAX_JSON: usize = 64 * 1024;
 
-/// Text that is not the JSON it should be.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("read json: {0}")]
-pub(super) struct NotJson(String);
-
-/// Reads a JSON text: bounded in length and depth, no duplicate or unknown keys where `T` has
-/// named fields.
-pub(super) fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, NotJson> {
-    if text.len() > MAX_JSON {
-        return Err(NotJson(format!("longer than {MAX_JSON} bytes")));
-    }
-    serde_json::from_slice(text).map_err(|error| NotJson(error.to_string()))
+/// Reads a JSON text of a verb's envelope.
+pub(super) fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, JsonError> {
+    strict_json::decode(text, MAX_JSON)
 }
 
 /// Reads the arguments of a verb.
-pub(super) fn arguments<T: DeserializeOwned>(data: Value) -> Result<T, NotJson> {
-    serde_json::from_value(data).map_err(|error| NotJson(error.to_string()))
+pub(super) fn arguments<T: DeserializeOwned>(data: Value) -> Result<T, JsonError> {
+    strict_json::decode_value(data)
 }
 
 /// The text of a value.

@@ -242,10 +242,10 @@ impl Outbox {
 
     /// The connection is up: documents go out again, then everything unconfirmed, in order.
     pub(super) fn up(&mut self, max_packet: Option<usize>) {
-        self.down();
+        self.land();
         self.is_up = true;
         self.max_packet = max_packet;
-        for (_, waiting) in &mut self.waiting {
+        for waiting in self.waiting.values_mut() {
             waiting.not_before = 0;
         }
         let settled: Vec<_> = self
@@ -259,12 +259,19 @@ impl Outbox {
         }
     }
 
-    /// The connection is down: nothing is in flight any more.
+    /// The connection is down: nothing is in flight any more, and nothing can be acknowledged.
     pub(super) fn down(&mut self) {
         self.is_up = false;
+        self.land();
+        for waiting in self.waiting.values_mut() {
+            waiting.acks.clear();
+        }
+    }
+
+    /// What was in flight is due again.
+    fn land(&mut self) {
         self.in_flight = 0;
         for (ticket, waiting) in &mut self.waiting {
-            waiting.acks.clear();
             if std::mem::take(&mut waiting.in_flight) {
                 self.due.insert((waiting.publication.priority, *ticket));
             }
@@ -297,9 +304,11 @@ impl Outbox {
         let Some(waiting) = self.waiting.get_mut(&ticket) else {
             return;
         };
-        if std::mem::take(&mut waiting.in_flight) {
-            self.in_flight = self.in_flight.saturating_sub(1);
+        if !std::mem::take(&mut waiting.in_flight) {
+            // The connection died first, and it is due again already.
+            return;
         }
+        self.in_flight = self.in_flight.saturating_sub(1);
         if !is_temporary && waiting.class == Class::Passing {
             self.dropped += 1;
             self.remove(ticket);

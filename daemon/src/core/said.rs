@@ -1,7 +1,7 @@
 //! What a lock says inside its session.
 
 use drawbridge_protocol::ids::LockId;
-use drawbridge_protocol::psk::{Generation, PskGeneration, PskRing};
+use drawbridge_protocol::psk::{Generation, PskGeneration};
 use drawbridge_protocol::reason::Reason;
 use drawbridge_protocol::session_info::SessionInfo;
 use drawbridge_protocol::tunnel::LockToHub;
@@ -11,7 +11,7 @@ use super::action::Level;
 use super::document::base64;
 use super::hub::Hub;
 use super::ledger::After;
-use super::lock::{Lock, Sync};
+use super::lock::Sync;
 use super::now::Now;
 use super::verbs::VerbError;
 
@@ -27,59 +27,29 @@ impl Hub {
             return;
         };
         self.touch(id);
+        let is_answer = answers(&message)
+            .and_then(|request| self.answered(id, |what| what.number() == request))
+            .is_some();
         match message {
             LockToHub::Outcome { command, statement } => {
                 self.outcome(id, command, statement, now);
             }
             LockToHub::SessionInfo { statement } => self.session_info(id, statement),
-            LockToHub::Report { statement } => {
-                self.answered(id, |what| matches!(what, Sync::Report));
-                self.report(id, statement, now);
-            }
-            LockToHub::GrantAccepted { .. } => {
-                self.answered(id, |what| matches!(what, Sync::Grant));
-            }
+            // A lock reports what it senses whether it was asked or not.
+            LockToHub::Report { statement } => self.report(id, statement, now),
             LockToHub::LogBatch {
                 first,
                 newest,
                 records,
-            } => {
-                if self
-                    .answered(id, |what| matches!(what, Sync::LogPull))
-                    .is_some()
-                {
-                    self.log_batch(id, first, newest, records, now);
-                }
-            }
-            LockToHub::Freed { up_to } => {
-                if self
-                    .answered(id, |what| matches!(what, Sync::Ack))
-                    .is_some()
-                {
-                    self.freed(id, up_to);
-                }
-            }
+            } if is_answer => self.log_batch(id, first, newest, records, now),
+            LockToHub::Freed { up_to } if is_answer => self.freed(id, up_to),
             LockToHub::PskOffer { next } => self.psk_offered(id, next),
             LockToHub::PairInfo {
                 window,
                 owned,
                 policy_epoch,
-            } => {
-                if self
-                    .answered(id, |what| matches!(what, Sync::PairInfo))
-                    .is_some()
-                {
-                    self.pair_info(id, window, owned, policy_epoch);
-                }
-            }
-            LockToHub::Receipt { statement } => {
-                if self
-                    .answered(id, |what| matches!(what, Sync::Claim))
-                    .is_some()
-                {
-                    self.receipt(id, statement, now);
-                }
-            }
+            } if is_answer => self.pair_info(id, window, owned, policy_epoch),
+            LockToHub::Receipt { statement } if is_answer => self.receipt(id, statement, now),
             LockToHub::Refused { request, reason } => self.request_refused(id, request, reason),
             _ => {}
         }
@@ -131,10 +101,7 @@ impl Hub {
             return;
         };
         let generation = next.generation;
-        let kept = match lock.link.generation() {
-            Some(session) => take_offer(lock, session, next),
-            None => false,
-        };
+        let kept = lock.binding.psks.advance(next);
         if kept {
             self.save_binding(
                 id,
@@ -188,29 +155,16 @@ impl Hub {
     }
 }
 
-/// Takes an offered generation into the ring; `false` if it fits nowhere.
-fn take_offer(lock: &mut Lock, session: Generation, next: PskGeneration) -> bool {
-    let ring = &mut lock.binding.psks;
-    if ring.advance(next.clone()) {
-        return true;
+/// Number of the request that `message` is the answer to. `SessionInfo` is matched by its nonce,
+/// `Outcome` by its command.
+const fn answers(message: &LockToHub<'_>) -> Option<u8> {
+    match message {
+        LockToHub::GrantAccepted { .. } => Some(4),
+        LockToHub::LogBatch { .. } => Some(5),
+        LockToHub::Freed { .. } => Some(6),
+        LockToHub::PairInfo { .. } => Some(7),
+        LockToHub::Receipt { .. } => Some(8),
+        LockToHub::Report { .. } => Some(10),
+        _ => None,
     }
-    // A session on the previous generation means that the lock never committed to the current one,
-    // and may have forgotten what it offered: its word inside this session replaces it.
-    let proven = ring
-        .previous
-        .as_ref()
-        .filter(|previous| previous.generation == session)
-        .cloned();
-    let Some(proven) = proven else {
-        return false;
-    };
-    let mut renewed = PskRing {
-        current: proven,
-        previous: None,
-    };
-    let fits = renewed.advance(next);
-    if fits {
-        *ring = renewed;
-    }
-    fits
 }

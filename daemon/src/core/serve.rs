@@ -115,7 +115,12 @@ impl Hub {
 
     fn send_fresh(&mut self, id: LockId, command: CommandId, statement: &[u8], now: Now) -> bool {
         let sent = self.send(id, &HubToLock::Command { statement }, now);
-        if sent {
+        // On a resumed link nobody may be there yet: `proven` says it then.
+        let is_proven = self
+            .locks
+            .get(&id)
+            .is_some_and(|lock| lock.link.is_proven());
+        if sent && is_proven {
             self.delivered(id, command);
         }
         sent

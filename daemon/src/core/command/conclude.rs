@@ -17,17 +17,17 @@ use crate::core::record::{FinalRecord, command_key};
 
 /// An end.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Ending<'a> {
-    pub(crate) status: &'static str,
-    pub(crate) reason: Reason,
-    pub(crate) position: Option<Position>,
-    pub(crate) report: Option<&'a [u8]>,
+pub(in crate::core) struct Ending<'a> {
+    pub(in crate::core) status: &'static str,
+    pub(in crate::core) reason: Reason,
+    pub(in crate::core) position: Option<Position>,
+    pub(in crate::core) report: Option<&'a [u8]>,
 }
 
 impl Hub {
     /// Ends a command: the final is stored together with leaving the inbox, then published until
     /// the broker has it. A command that is not tracked has ended before.
-    pub(crate) fn conclude(&mut self, id: CommandId, ending: &Ending<'_>, now: Now) {
+    pub(in crate::core) fn conclude(&mut self, id: CommandId, ending: &Ending<'_>, now: Now) {
         let Some(tracked) = self.commands.tracked.remove(&id) else {
             return;
         };
@@ -97,7 +97,7 @@ impl Hub {
     }
 
     /// The link died while the command was on it: nobody knows, until the lock is asked.
-    pub(crate) fn unknown(&mut self, lock: LockId, id: CommandId) {
+    pub(in crate::core) fn unknown(&mut self, lock: LockId, id: CommandId) {
         let Some(tracked) = self.commands.tracked.get_mut(&id) else {
             return;
         };
@@ -106,7 +106,7 @@ impl Hub {
     }
 
     /// The command was handed to the lock's link, for the first time.
-    pub(crate) fn delivered(&mut self, lock: LockId, id: CommandId) {
+    pub(in crate::core) fn delivered(&mut self, lock: LockId, id: CommandId) {
         let Some(tracked) = self.commands.tracked.get_mut(&id) else {
             return;
         };
@@ -116,7 +116,7 @@ impl Hub {
     }
 
     /// Says how a command is doing, to everyone who wants to know; once it is accepted.
-    pub(crate) fn progress(&mut self, lock: LockId, id: CommandId, said: &Said<'_>) {
+    pub(in crate::core) fn progress(&mut self, lock: LockId, id: CommandId, said: &Said<'_>) {
         let document = said.document();
         let Some(tracked) = self.commands.tracked.get(&id) else {
             return;
@@ -130,7 +130,7 @@ impl Hub {
     }
 
     /// Publishes a result that is not final.
-    pub(crate) fn publish_result(
+    pub(in crate::core) fn publish_result(
         &mut self,
         lock: LockId,
         document: &Value,

@@ -10,28 +10,28 @@ use crate::core::record::{FinalRecord, command_key, encoded};
 /// The newest final results, a bounded number of them. One that was forgotten does no harm: the
 /// lock knows its command ids, and answers a repeat from its own memory.
 #[derive(Debug, Default)]
-pub(crate) struct Finals {
+pub(in crate::core) struct Finals {
     records: BTreeMap<CommandId, FinalRecord>,
     by_age: BTreeMap<u64, CommandId>,
 }
 
 impl Finals {
-    pub(crate) fn find(&self, id: &CommandId) -> Option<&FinalRecord> {
+    pub(in crate::core) fn find(&self, id: &CommandId) -> Option<&FinalRecord> {
         self.records.get(id)
     }
 
-    pub(crate) fn len(&self) -> usize {
+    pub(in crate::core) fn len(&self) -> usize {
         self.records.len()
     }
 
     /// Takes a record that is durable already.
-    pub(crate) fn restore(&mut self, id: CommandId, record: FinalRecord) {
+    pub(in crate::core) fn restore(&mut self, id: CommandId, record: FinalRecord) {
         self.by_age.insert(record.order, id);
         self.records.insert(id, record);
     }
 
     /// Remembers `record`; returns what to store, forgetting the oldest above `bound`.
-    pub(crate) fn remember(
+    pub(in crate::core) fn remember(
         &mut self,
         id: CommandId,
         record: FinalRecord,

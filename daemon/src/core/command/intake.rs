@@ -12,6 +12,7 @@ use crate::core::hub::Hub;
 use crate::core::ledger::After;
 use crate::core::now::Now;
 use crate::core::record::{InboxRecord, command_key, encoded};
+use crate::core::verbs::VerbError;
 
 /// Longest Correlation Data kept with a command, bytes.
 const MAX_CORRELATION: usize = 64;
@@ -20,17 +21,23 @@ const MAX_WAITING: usize = 8;
 
 /// Where a command came from.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Origin {
-    pub(crate) retained: bool,
-    pub(crate) ack: Option<AckToken>,
-    pub(crate) correlation: Option<Vec<u8>>,
-    pub(crate) waiter: Option<Waiter>,
+pub(in crate::core) struct Origin {
+    pub(in crate::core) retained: bool,
+    pub(in crate::core) ack: Option<AckToken>,
+    pub(in crate::core) correlation: Option<Vec<u8>>,
+    pub(in crate::core) waiter: Option<Waiter>,
 }
 
 impl Hub {
     /// Takes a command in, or says why not. In this order: retained, form, lock, repeat, signer,
     /// room; then it is queued and stored at the same time.
-    pub(crate) fn take_command(&mut self, lock: LockId, bytes: &[u8], origin: Origin, now: Now) {
+    pub(in crate::core) fn take_command(
+        &mut self,
+        lock: LockId,
+        bytes: &[u8],
+        origin: Origin,
+        now: Now,
+    ) {
         if origin.retained {
             return self.refuse(lock, bytes, None, Reason::Transport, &origin);
         }
@@ -146,7 +153,7 @@ impl Hub {
             } else if tracked.waiters.len() < MAX_WAITING {
                 tracked.waiters.push(waiter);
             } else {
-                let error = super::super::verbs::VerbError::busy();
+                let error = VerbError::busy();
                 self.reply_control(waiter.client, waiter.id, Err(error));
             }
         }
@@ -163,7 +170,7 @@ impl Hub {
     }
 
     /// The command is durable: now, and not earlier, it may be called accepted.
-    pub(crate) fn accepted(&mut self, id: CommandId) {
+    pub(in crate::core) fn accepted(&mut self, id: CommandId) {
         if let Some(late) = self.commands.late.remove(&id) {
             for ticket in late.held {
                 self.outbox.ready(ticket);
@@ -198,14 +205,14 @@ impl Hub {
         if is_delivered {
             self.progress(lock, id, &Said::by_hub(id, "delivered", Reason::None));
         }
-        if is_delivered && is_open {
+        if is_open {
             self.progress(lock, id, &Said::by_hub(id, "unknown", Reason::None));
         }
     }
 
     /// The store fails: nothing is called accepted, but what the lock did is told all the same.
     /// Its sender's message is acknowledged once the broker has the final.
-    pub(crate) fn not_accepted(&mut self, id: CommandId) {
+    pub(in crate::core) fn not_accepted(&mut self, id: CommandId) {
         let Some(late) = self.commands.late.remove(&id) else {
             return;
         };
@@ -227,7 +234,9 @@ impl Hub {
         origin: &Origin,
     ) {
         // A payload that cannot be read has no id of its own: its hash names it to its sender.
-        let id = id.unwrap_or_else(|| CommandId::of_payload(bytes));
+        let id = id
+            .or_else(|| Command::read(bytes).ok().map(|read| read.id))
+            .unwrap_or_else(|| CommandId::of_payload(bytes));
         let said = Said::by_hub(id, "refused", reason).document();
         self.answer(lock, said, origin);
     }

@@ -15,7 +15,13 @@ const REPORT_MS: u64 = 300;
 
 impl Hub {
     /// An outcome came inside the session. It counts only if the lock's identity key signed it.
-    pub(crate) fn outcome(&mut self, lock: LockId, id: CommandId, statement: &[u8], now: Now) {
+    pub(in crate::core) fn outcome(
+        &mut self,
+        lock: LockId,
+        id: CommandId,
+        statement: &[u8],
+        now: Now,
+    ) {
         let Some(state) = self.locks.get_mut(&lock) else {
             return;
         };

@@ -10,20 +10,24 @@ use crate::core::record::FinalRecord;
 
 /// What is said about a command.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Said<'a> {
-    pub(crate) command: CommandId,
-    pub(crate) status: &'a str,
-    pub(crate) reason: Reason,
-    pub(crate) position: Option<Position>,
+pub(in crate::core) struct Said<'a> {
+    pub(in crate::core) command: CommandId,
+    pub(in crate::core) status: &'a str,
+    pub(in crate::core) reason: Reason,
+    pub(in crate::core) position: Option<Position>,
     /// Whether it answers a repeat of bytes whose final result is known.
-    pub(crate) is_duplicate: bool,
+    pub(in crate::core) is_duplicate: bool,
     /// The lock-signed bytes; without them the hub speaks for itself.
-    pub(crate) report: Option<&'a [u8]>,
+    pub(in crate::core) report: Option<&'a [u8]>,
 }
 
 impl<'a> Said<'a> {
     /// What the hub says on its own.
-    pub(crate) const fn by_hub(command: CommandId, status: &'a str, reason: Reason) -> Self {
+    pub(in crate::core) const fn by_hub(
+        command: CommandId,
+        status: &'a str,
+        reason: Reason,
+    ) -> Self {
         Self {
             command,
             status,
@@ -35,7 +39,7 @@ impl<'a> Said<'a> {
     }
 
     /// A final result from memory.
-    pub(crate) fn again(command: CommandId, record: &'a FinalRecord) -> Self {
+    pub(in crate::core) fn again(command: CommandId, record: &'a FinalRecord) -> Self {
         Self {
             command,
             status: &record.status,
@@ -46,7 +50,7 @@ impl<'a> Said<'a> {
         }
     }
 
-    pub(crate) fn document(&self) -> Value {
+    pub(in crate::core) fn document(&self) -> Value {
         // While nobody knows, both may be: the bolt may have moved, and the answer will come.
         let is_open = self.status == "unknown";
         json!({

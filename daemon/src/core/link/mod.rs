@@ -164,6 +164,11 @@ impl LinkMachine {
         matches!(self.state, State::Up(_))
     }
 
+    /// Whether the lock has said something on this link that only it can say.
+    pub(super) const fn is_proven(&self) -> bool {
+        matches!(&self.state, State::Up(up) if up.is_proven)
+    }
+
     pub(super) const fn is_connecting(&self) -> bool {
         matches!(self.state, State::Connecting { .. })
     }
@@ -181,11 +186,6 @@ impl LinkMachine {
     /// Failures in a row.
     pub(super) const fn failures(&self) -> u32 {
         self.failures
-    }
-
-    /// Generation of the session in use.
-    pub(super) fn generation(&self) -> Option<Generation> {
-        self.session.as_ref().map(|kept| kept.generation)
     }
 
     /// When a link may be asked for; `None` while there is one.

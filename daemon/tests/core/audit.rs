@@ -1,0 +1,190 @@
+//! The lock's log on its way out.
+
+use drawbridge_daemon::core::{Tree, record};
+use drawbridge_protocol::audit_ack::AuditAck;
+use drawbridge_protocol::ids::{Digest32, OwnershipId};
+use drawbridge_protocol::keys::IdentitySecret;
+use drawbridge_protocol::log_record::LogEvent;
+use serde_json::json;
+
+use super::world::{World, base64};
+
+/// Numbers of all records published, in order.
+fn published(world: &World) -> Vec<u64> {
+    let batches = world
+        .published
+        .iter()
+        .filter(|published| published.topic.ends_with("/audit"));
+    batches
+        .map(super::world::Published::json)
+        .flat_map(|json| json["first"].as_u64().unwrap()..=json["last"].as_u64().unwrap())
+        .collect()
+}
+
+fn report(world: &mut World) {
+    let packets = world.locks[0].send_report();
+    world.packets_from(0, packets);
+    world.run(1_000);
+}
+
+/// I4, R7. Guards: log entries that are lost, doubled or out of order on their way.
+#[test]
+fn i4_every_log_record_is_stored_and_published_in_order() {
+    let mut world = World::ready(1);
+    for _ in 0..30 {
+        world.locks[0].record(LogEvent::MovedByHand, None, None);
+    }
+    report(&mut world);
+    assert_eq!(published(&world), (1..=31).collect::<Vec<_>>());
+    assert_eq!(world.disk.count(Tree::Audit), 31);
+    let last = world.last("/audit").unwrap().json();
+    let head = Digest32::of(world.locks[0].log.last().unwrap());
+    assert_eq!(last["head"], head.to_string());
+    let key = record::audit_key(world.locks[0].id, 31);
+    assert_eq!(
+        world.disk.trees[&Tree::Audit][&key],
+        *world.locks[0].log.last().unwrap()
+    );
+    assert!(world.events_named("gap").is_empty());
+}
+
+/// I4, F12. Guards: a cursor that is ahead of the records after a power cut.
+#[test]
+fn f12_crash_at_every_action_of_a_pull_loses_no_record() {
+    for at in 0..80 {
+        let mut world = World::ready(1);
+        for _ in 0..20 {
+            world.locks[0].record(LogEvent::MovedByHand, None, None);
+        }
+        world.crash_in = Some(at);
+        report(&mut world);
+        world.crash_in = None;
+        world.run(30_000);
+        let mut all = published(&world);
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(
+            all,
+            (1..=21).collect::<Vec<_>>(),
+            "crash before action {at}"
+        );
+        assert_eq!(
+            world.disk.count(Tree::Audit),
+            21,
+            "crash before action {at}"
+        );
+        assert!(
+            world.events_named("gap").is_empty(),
+            "crash before action {at}"
+        );
+    }
+}
+
+/// S18, R8. Guards: records that somebody freed or dropped on the way, unnoticed.
+#[test]
+fn s18_missing_records_raise_gap_once() {
+    let mut world = World::ready(1);
+    world.unreachable = vec![world.locks[0].id];
+    world.cut_links();
+    for _ in 0..10 {
+        world.locks[0].record(LogEvent::MovedByHand, None, None);
+    }
+    world.locks[0].log_from = 6;
+    world.unreachable.clear();
+    world.run(60_000);
+    let gaps = world.events_named("gap");
+    assert_eq!(gaps.len(), 1, "{gaps:?}");
+    assert_eq!(
+        (&gaps[0]["expected"], &gaps[0]["found"]),
+        (&json!(2), &json!(6))
+    );
+    assert!(world.journal.iter().any(|(event, _)| *event == "gap"));
+    assert_eq!(
+        *published(&world).last().unwrap(),
+        11,
+        "the log goes on from what there is"
+    );
+    report(&mut world);
+    assert_eq!(world.events_named("gap").len(), 1);
+}
+
+/// S18. Guards: a history that was rewritten behind the hub's back.
+#[test]
+fn s18_changed_record_breaks_the_chain() {
+    let mut world = World::ready(1);
+    // The lock's past is rewritten after the hub has followed it.
+    world.locks[0].log[0][10] ^= 1;
+    world.locks[0].record(LogEvent::MovedByHand, None, None);
+    report(&mut world);
+    let gaps = world.events_named("gap");
+    assert_eq!(gaps.len(), 1, "{gaps:?}");
+    assert_eq!(gaps[0]["kind"], "broken");
+}
+
+/// I4. Guards: log records freed in the lock while nobody holds them, or kept here for ever.
+#[test]
+fn audit_ack_reaches_the_lock_and_frees_the_copies() {
+    let mut world = World::ready(1);
+    for _ in 0..10 {
+        world.locks[0].record(LogEvent::MovedByHand, None, None);
+    }
+    report(&mut world);
+    assert_eq!(world.disk.count(Tree::Audit), 11);
+    let ack = AuditAck {
+        lock: world.locks[0].id,
+        ownership: OwnershipId([7; 8]),
+        seq: 11,
+        head: Digest32::of(world.locks[0].log.last().unwrap()),
+    };
+    let ack = ack
+        .sign(&IdentitySecret::from_bytes(&[9; 32]), &mut [0; 300])
+        .unwrap()
+        .to_vec();
+    let lock = world.locks[0].id.to_string();
+    // The lock is away; the hub dies meanwhile; the acknowledgement arrives all the same.
+    world.unreachable = vec![world.locks[0].id];
+    world.cut_links();
+    world.publish(&format!("drawbridge/hub-1/lock/{lock}/audit/ack"), &ack);
+    world.run(1_000);
+    assert_eq!(world.unacked(), 0);
+    world.crash();
+    world.unreachable.clear();
+    world.run(60_000);
+    assert!(world.locks[0].heard.iter().any(|heard| heard == "AuditAck"));
+    assert_eq!(world.disk.count(Tree::Audit), 0);
+    assert_eq!(world.disk.count(Tree::Meta), 1, "the cursor stays");
+
+    world.request(
+        1,
+        "lock.audit_ack",
+        json!({"lock": lock, "ack": base64(&ack)}),
+    );
+    world.run(1_000);
+    assert_eq!(world.reply(1).unwrap().as_ref().unwrap()["freed"], 11);
+    world.request(
+        2,
+        "lock.audit_ack",
+        json!({"lock": lock, "ack": base64(&ack[1..])}),
+    );
+    world.run(1_000);
+    assert_eq!(
+        world.reply(2).unwrap().as_ref().unwrap_err().code,
+        "bad_statement"
+    );
+}
+
+/// I7. Guards: a hub whose disk fills with a log that nobody acknowledges.
+#[test]
+fn i7_pulling_stops_at_its_bound_and_the_lock_keeps_the_rest() {
+    let mut world = World::with(1, |config| config.audit_per_lock = 20);
+    world.broker_up();
+    for _ in 0..100 {
+        world.locks[0].record(LogEvent::MovedByHand, None, None);
+    }
+    world.run(30_000);
+    let held = world.disk.count(Tree::Audit);
+    assert!((20..40).contains(&held), "{held}");
+    let id = world.send_command(0, 1);
+    world.run(1_000);
+    assert_eq!(world.finals(id).len(), 1, "the door still works");
+}

@@ -1,0 +1,220 @@
+//! Links and sessions.
+
+use drawbridge_daemon::core::{Address, HubEvent, LinkFault, RadioEvent, Tree};
+use drawbridge_protocol::beacon::Beacon;
+use drawbridge_protocol::keys::SharedSecret;
+use drawbridge_protocol::log_record::LogEvent;
+use drawbridge_protocol::session::MAX_AGE_MS;
+
+use super::world::World;
+
+fn handshakes(world: &World, index: usize) -> usize {
+    world.locks[index]
+        .heard
+        .iter()
+        .filter(|heard| heard.starts_with("handshake"))
+        .count()
+}
+
+/// P05, P07. Guards: a full handshake, or seconds of pause, after every blip.
+#[test]
+fn p07_lost_link_resumes_at_once_without_a_handshake() {
+    let mut world = World::ready(1);
+    for _ in 0..5 {
+        let at = world.now_ms;
+        world.cut_links();
+        world.run(1_000);
+        assert!(world.linked(0).is_some());
+        assert!(world.connects.last().unwrap().0 - at <= 500);
+    }
+    assert_eq!(handshakes(&world, 0), 1);
+    let offline = world
+        .published
+        .iter()
+        .any(|published| published.payload == b"offline");
+    assert!(!offline, "a blip is no absence");
+}
+
+/// Guards: a hub that insists on a session which the lock has forgotten.
+#[test]
+fn forgotten_session_is_made_anew_on_the_same_link() {
+    let mut world = World::ready(1);
+    world.locks[0].forget_session();
+    world.cut_links();
+    let id = world.send_command(0, 1);
+    let connects = world.connects.len();
+    world.run(2_000);
+    assert_eq!(world.connects.len(), connects + 1);
+    assert_eq!(handshakes(&world, 0), 2);
+    assert_eq!(world.finals(id).len(), 1);
+    assert_eq!(world.locks[0].actuations[&id], 1);
+}
+
+/// Guards: a session that lives for ever.
+#[test]
+fn session_is_renewed_after_twelve_hours() {
+    let mut world = World::ready(1);
+    world.run(MAX_AGE_MS);
+    let id = world.send_command(0, 1);
+    world.run(2_000);
+    assert_eq!(handshakes(&world, 0), 2);
+    assert_eq!(world.finals(id).len(), 1);
+}
+
+/// S10. Guards: an impostor at the lock's address that learns something, or keeps the hub busy.
+#[test]
+fn s10_impostor_gets_nothing_and_is_named() {
+    let mut world = World::ready(1);
+    // Whoever answers has another key: the handshake cannot even be read by it, so it says no.
+    world.locks[0].peer = None;
+    world.locks[0].forget_session();
+    world.cut_links();
+    let before = world.connects.len();
+    let id = world.send_command(0, 1);
+    world.run(60_000);
+    assert_eq!(
+        world.statuses(id),
+        ["accepted"],
+        "nothing was delivered to it"
+    );
+    assert!(
+        world.connects.len() - before < 20,
+        "pauses grow: {}",
+        world.connects.len() - before
+    );
+    assert_eq!(world.last("/availability").unwrap().payload, b"offline");
+    assert_eq!(world.last("/link").unwrap().json()["reason"], "denied");
+    assert_eq!(
+        world.last("/state").unwrap().json()["lock"],
+        "UNLOCKED",
+        "absence is no position"
+    );
+}
+
+/// S05, F18. Guards: garbage on the air that panics, hangs or acts.
+#[test]
+fn s05_garbage_packets_end_the_link_and_nothing_else() {
+    let mut dice = super::world::Seeded::new(5);
+    for round in 0..300 {
+        let mut world = World::ready(1);
+        let link = world.linked(0).unwrap();
+        for _ in 0..3 {
+            let len = (dice.next() % 120) as usize;
+            let mut bytes: Vec<u8> = (0..len).map(|_| dice.next() as u8).collect();
+            if round % 2 == 0 && !bytes.is_empty() {
+                bytes[0] &= 0xbf;
+            }
+            world
+                .events
+                .push_back(HubEvent::Radio(RadioEvent::Packet { link, bytes }));
+        }
+        world.run(20_000);
+        let id = world.send_command(0, 1);
+        world.run(20_000);
+        assert_eq!(world.finals(id).len(), 1, "round {round}");
+        assert_eq!(world.locks[0].actuations[&id], 1, "round {round}");
+    }
+}
+
+/// F02, F19. Guards: words about links that are gone, adverts of strangers.
+#[test]
+fn f19_late_and_strange_radio_events_are_ignored() {
+    let mut world = World::ready(1);
+    let connects = world.connects.len();
+    for number in 0..2_000_u64 {
+        let beacon = Beacon::generate(&SharedSecret::new([0xaa; 16]), &mut world.entropy);
+        let address = Address::new(format!("stranger-{number}")).unwrap();
+        world
+            .events
+            .push_back(HubEvent::Radio(RadioEvent::Seen { address, beacon }));
+        let link = drawbridge_daemon::core::LinkId(number);
+        let reason = LinkFault::Closed;
+        world
+            .events
+            .push_back(HubEvent::Radio(RadioEvent::LinkDown { link, reason }));
+        world.events.push_back(HubEvent::Radio(RadioEvent::Packet {
+            link,
+            bytes: vec![0x80],
+        }));
+    }
+    world.run(1_000);
+    assert_eq!(world.connects.len(), connects);
+    let id = world.send_command(0, 1);
+    world.run(1_000);
+    assert_eq!(world.finals(id).len(), 1);
+}
+
+/// F04. Guards: locks that never get a turn when there are more of them than slots, and a command
+/// that waits behind an idle link.
+#[test]
+fn f04_more_locks_than_slots_all_get_their_turn() {
+    let mut world = World::with(5, |config| config.slots = 2);
+    world.broker_up();
+    world.run(120_000);
+    for index in 0..5 {
+        let report = format!("lock/{}/state", world.locks[index].id);
+        assert!(world.last(&report).is_some(), "lock {index} was heard");
+    }
+    let ids: Vec<_> = (0..5).map(|index| world.send_command(index, 1)).collect();
+    let at = world.now_ms;
+    world.run(2_000);
+    for (index, id) in ids.iter().enumerate() {
+        assert_eq!(world.finals(*id).len(), 1, "lock {index}");
+    }
+    assert!(world.now_ms - at <= 2_000);
+}
+
+/// F04. Guards: one lock out of reach holding up the others.
+#[test]
+fn f04_unreachable_lock_does_not_block_another() {
+    let mut world = World::ready(2);
+    let lock = world.locks[0].id;
+    world.unreachable = vec![lock];
+    world.cut_links();
+    let away = world.send_command(0, 1);
+    let near = world.send_command(1, 1);
+    world.run(1_000);
+    assert_eq!(world.finals(near).len(), 1);
+    assert_eq!(world.statuses(away), ["accepted"]);
+}
+
+/// P12, S36. Guards: log pulls and reports that a command has to wait for.
+#[test]
+fn s36_telemetry_flood_never_delays_a_command() {
+    let mut world = World::ready(1);
+    for _ in 0..500 {
+        world.locks[0].record(LogEvent::Tamper, None, None);
+    }
+    let packets = world.locks[0].send_report();
+    world.packets_from(0, packets);
+    // A few pulls into the flood a command comes.
+    while world.locks[0].pulls_answered < 3 {
+        let event = world.events.pop_front().unwrap();
+        world.feed(event);
+    }
+    let heard = world.locks[0].heard.len();
+    let id = world.send_command(0, 1);
+    // The command is handed to the hub now, ahead of what is on its way from the lock.
+    let command = world.events.pop_back().unwrap();
+    world.feed(command);
+    let between: Vec<_> = world.locks[0].heard[heard..].to_vec();
+    assert_eq!(between, [format!("Command {id}")], "nothing goes before it");
+    world.run(10_000);
+    assert_eq!(world.finals(id).len(), 1);
+    let records = world.locks[0].log.len();
+    assert_eq!(
+        world.disk.count(Tree::Audit),
+        records,
+        "the flood is drained afterwards"
+    );
+}
+
+/// P09. Guards: a hub that wakes up for nothing.
+#[test]
+fn p09_idle_hub_has_no_deadline_within_a_second() {
+    let mut world = World::ready(8);
+    world.run(60_000);
+    let actions = world.actions;
+    world.run(3_600_000);
+    assert_eq!(world.actions, actions, "an idle hour costs nothing");
+}

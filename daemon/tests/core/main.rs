@@ -1,0 +1,10 @@
+//! The hub's core against a lock double, a fake disk, a fake broker and a fake clock.
+
+mod audit;
+mod commands;
+mod crash;
+mod edge;
+mod links;
+mod lock_double;
+mod pairing;
+mod world;
