@@ -167,7 +167,12 @@ impl Connection<'_> {
         filters.push(self.live_topic.clone());
         let wanted: Vec<_> = filters
             .iter()
-            .map(|path| Filter::new(path.clone(), QoS::AtLeastOnce))
+            .map(|path| Filter {
+                // MQTT 5.0, 3.8.3.1: without it the broker hides that a live publish is retained,
+                // and a command that it keeps would be obeyed once.
+                preserve_retain: true,
+                ..Filter::new(path.clone(), QoS::AtLeastOnce)
+            })
             .collect();
         self.wire
             .client

@@ -62,7 +62,7 @@ pub(crate) fn run(stage: &mut Stage, report: &mut Report) {
     });
     report.show(
         "killed hub",
-        "killing the hub while the bolt of Gate moves",
+        "killing the hub while the bolt of Gate moves (SIGKILL), and starting it again",
         || kill_under_command(stage),
     );
 }
@@ -77,7 +77,7 @@ fn pair(stage: &Stage, index: usize) -> Result<Shown, Failure> {
         .done("owner claim")?;
     let status = lock.ask(&json!({"do": "status"}))?;
     require(
-        status["owned"] == json!(true),
+        status["core"]["owned"] == json!(true),
         format!("the lock says: {status}"),
     )?;
     Ok(vec![("lock", json!(lock.id)), ("answer", said.json())])
@@ -105,7 +105,7 @@ fn act(stage: &Stage, words: &[&str], door: &str, position: &str) -> Result<Show
 fn kill_under_command(stage: &mut Stage) -> Result<Shown, Failure> {
     let before = stage.lock("Gate")?.motor_starts()?;
     let owner = stage.owner.clone();
-    let sender = std::thread::spawn(move || owner.run(&["unlock", "Gate"]));
+    let sender = std::thread::spawn(move || owner.run(&["lock", "Gate"]));
     let deadline = std::time::Instant::now() + Duration::from_secs(20);
     while stage.lock("Gate")?.motor_starts()? == before {
         require(
@@ -120,7 +120,7 @@ fn kill_under_command(stage: &mut Stage) -> Result<Shown, Failure> {
     let said = sender
         .join()
         .map_err(|_| failure("the command line panicked"))??;
-    let answer = said.done("unlock")?.json();
+    let answer = said.done("lock")?.json();
     require(
         answer["proven"] == json!(true),
         format!("not proven by the lock: {answer}"),

@@ -27,8 +27,14 @@ impl Hub {
         })
     }
 
+    /// Whether nothing is under way: no command without its end, nothing that waits for the disk.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.commands.tracked.is_empty() && self.ledger.depth() == 0
+    }
+
     /// What is wrong, as far as the core knows.
-    pub(super) fn doctor(&self) -> Value {
+    pub(crate) fn doctor(&self) -> Value {
         let mut findings = Vec::new();
         let mut find = |code: &str, detail: String, advice: &str| {
             findings.push(json!({"code": code, "detail": detail, "advice": advice}));

@@ -96,6 +96,8 @@ pub struct Device {
     effects: VecDeque<Effect>,
     /// What the core was told last, and since which moment its clock runs.
     told: Sensors,
+    /// Whether the motor was started and the core was not told of an end yet.
+    driven: bool,
     booted_at: u64,
     shown: Option<View>,
     buffer: Vec<u8>,
@@ -117,6 +119,7 @@ impl Device {
             flash: FlashHandle::new(image.flash()),
             boot_error: None,
             told: body.sensors(0),
+            driven: false,
             factory,
             settings,
             body,
@@ -194,10 +197,15 @@ impl Device {
 
     fn sense(&mut self, now_ms: u64) {
         let sensors = self.body.sensors(now_ms);
-        if sensors == self.told {
+        // The end of a travel is told even when nothing else changed: a bolt that was driven to
+        // where it stood already has arrived too.
+        let arrived =
+            self.driven && sensors.position != drawbridge_protocol::report::Position::Moving;
+        if sensors == self.told && !arrived {
             return;
         }
         self.told = sensors;
+        self.driven &= !arrived;
         if let Some(lock) = self.lock.as_mut() {
             lock.handle_sensors(sensors, now_ms - self.booted_at);
         }
@@ -234,6 +242,7 @@ impl Device {
 
     fn drive(&mut self, order: Motor, now_ms: u64) {
         self.body.drive(order, now_ms);
+        self.driven = order != Motor::Stop;
         // A process killed while the motor runs leaves the bolt somewhere between its ends.
         let between = crate::body::FULL_TRAVEL / 2;
         let kept = if order == Motor::Stop {

@@ -18,6 +18,7 @@ impl Device {
             return;
         }
         self.booted_at = now_ms;
+        self.driven = false;
         self.told = self.body.sensors(now_ms);
         let booted = Lock::boot(
             self.flash.clone(),
