@@ -244,6 +244,12 @@ impl Hub {
             }
         }
         let failures = lock.link.failures();
+        // A lock that is asked again may say more, or its log may.
+        for command in &lock.queue {
+            if let Some(tracked) = self.commands.tracked.get_mut(command) {
+                tracked.forgotten = None;
+            }
+        }
         let command = lock.command_lane.take();
         let is_pairing = lock.pairing.is_some();
         self.requeue_sync(id);

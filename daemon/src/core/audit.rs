@@ -97,7 +97,7 @@ impl Hub {
         let (Some(&(first, _)), Some(&(last, _))) = (taken.first(), taken.last()) else {
             // Asked for records and got none that lead on: not again in this session.
             lock.log.is_barred = true;
-            return;
+            return self.conclude_from_log(id, now);
         };
         // Before the first pull nothing of this lock is in the store.
         let kept_from = if began_at < kept_from {
@@ -135,6 +135,7 @@ impl Hub {
         ops.push(op);
         self.ledger.write(ops, vec![After::Publish(ticket)]);
         self.check_head(id);
+        self.conclude_from_log(id, now);
     }
 
     /// Where to go on after a record that does not follow; `None`: it leads nowhere.

@@ -169,6 +169,7 @@ impl Hub {
                 attempt: Attempt::Open,
                 is_delivered: true,
                 logged: None,
+                forgotten: None,
                 is_granted_anew: false,
                 statement: record.statement.to_vec(),
             };

@@ -50,7 +50,9 @@ impl Hub {
                 policy_epoch,
             } if is_answer => self.pair_info(id, window, owned, policy_epoch),
             LockToHub::Receipt { statement } if is_answer => self.receipt(id, statement, now),
-            LockToHub::Refused { request, reason } => self.request_refused(id, request, reason),
+            LockToHub::Refused { request, reason } => {
+                self.request_refused(id, request, reason, now);
+            }
             _ => {}
         }
     }
@@ -130,7 +132,7 @@ impl Hub {
         }
     }
 
-    fn request_refused(&mut self, id: LockId, request: u8, reason: Reason) {
+    fn request_refused(&mut self, id: LockId, request: u8, reason: Reason, now: Now) {
         let Some(what) = self.answered(id, |what| what.number() == request) else {
             return;
         };
@@ -146,6 +148,7 @@ impl Hub {
                 if let Some(lock) = self.locks.get_mut(&id) {
                     lock.log.is_barred = true;
                 }
+                self.conclude_from_log(id, now);
             }
             Sync::Ack => self.ack_refused(id, reason),
             Sync::PairInfo => self.pair_info_refused(id, reason),

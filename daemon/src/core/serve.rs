@@ -92,6 +92,7 @@ impl Hub {
             .queue
             .front()
             .and_then(|command| Some((*command, self.commands.tracked.get_mut(command)?)))
+            .filter(|(_, tracked)| tracked.forgotten.is_none())
         else {
             return true;
         };
@@ -169,8 +170,6 @@ impl Hub {
 
     /// The most urgent of what is to be asked.
     fn next_sync(&mut self, id: LockId) -> Option<Sync> {
-        let audit_room = self.outbox.kept() < self.config.outbox_kept / 2;
-        let bound = self.config.audit_per_lock;
         let lock = self.locks.get_mut(&id)?;
         if lock.claim.as_ref().is_some_and(|claim| claim.is_saved) {
             return Some(Sync::Claim);
@@ -191,9 +190,22 @@ impl Hub {
         if lock.ack.is_some() {
             return Some(Sync::Ack);
         }
-        let held = (lock.log.cursor.seq.saturating_add(1)).saturating_sub(lock.log.kept_from);
-        let is_behind = lock.log.cursor.seq < lock.log.newest && !lock.log.is_barred;
-        (is_behind && audit_room && held < bound).then_some(Sync::LogPull)
+        self.may_pull(id).then_some(Sync::LogPull)
+    }
+
+    /// Whether there is more of the log, and room for it.
+    pub(super) fn may_pull(&self, id: LockId) -> bool {
+        let has_room = self.outbox.kept() < self.config.outbox_kept / 2;
+        self.locks.get(&id).is_some_and(|lock| {
+            let log = &lock.log;
+            let held = log
+                .cursor
+                .seq
+                .saturating_add(1)
+                .saturating_sub(log.kept_from);
+            let is_behind = log.cursor.seq < log.newest && !log.is_barred;
+            is_behind && has_room && held < self.config.audit_per_lock
+        })
     }
 
     /// Everything whose time has come.

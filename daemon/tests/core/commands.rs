@@ -1,10 +1,12 @@
 //! Commands from the broker to the lock and back.
 
 use drawbridge_daemon::core::{AckToken, CloudEvent, HubEvent, Tree};
+use drawbridge_protocol::command::{Action, Command};
+use drawbridge_protocol::ids::Digest32;
 use serde_json::json;
 
 use super::lock_double::Cut;
-use super::world::{World, base64};
+use super::world::{World, base64, keys};
 
 /// The whole way, in order. Guards: results that overtake each other, or a message acknowledged
 /// and never answered.
@@ -370,4 +372,94 @@ fn one_command_at_a_time_per_lock_in_order() {
             .chain([&other])
             .all(|id| world.finals(*id).len() == 1)
     );
+}
+
+/// F12. Guards: a restarted hub that sends again what the lock has long done. It asks first.
+#[test]
+fn f12_restarted_hub_asks_before_it_sends_again() {
+    let mut world = World::ready(1);
+    world.locks[0].cuts = vec![Cut::BeforeAnswer];
+    let id = world.send_command(0, 1);
+    while world.locks[0].actuations.is_empty() || world.disk.count(Tree::Inbox) == 0 {
+        let event = world.events.pop_front().unwrap();
+        world.feed(event);
+    }
+    world.crash();
+    let heard = world.locks[0].heard.len();
+    world.run(5_000);
+    assert_eq!(world.finals(id).len(), 1);
+    let since = &world.locks[0].heard[heard..];
+    assert!(since.iter().any(|heard| heard == "Query"), "{since:?}");
+    assert!(
+        !since.iter().any(|heard| heard.starts_with("Command")),
+        "{since:?}"
+    );
+}
+
+/// F23. Guards: an answer taken for the answer to another command (yalexs-ble #357).
+#[test]
+fn f23_outcome_of_another_command_ends_nothing() {
+    let mut world = World::ready(1);
+    world.locks[0].mixes_answers = true;
+    let id = world.send_command(0, 1);
+    world.run(5_000);
+    assert!(world.finals(id).is_empty());
+    world.locks[0].mixes_answers = false;
+    world.run(30_000);
+    assert_eq!(world.finals(id).len(), 1);
+    assert_eq!(world.locks[0].actuations[&id], 1);
+}
+
+/// Guards: a lock that dropped the hub's grant from its cache refusing everything from then on.
+#[test]
+fn grant_is_presented_anew_when_the_lock_does_not_know_it() {
+    let mut world = World::ready(1);
+    world.locks[0].knows_grants = false;
+    let grant = world.locks[0].grant(keys().identity.public(), keys().link.public());
+    let command = Command {
+        lock: world.locks[0].id,
+        action: Action::Lock,
+        epoch: world.locks[0].epoch,
+        counter: 1,
+        log_position: 0,
+        expiry_ms: world.now_ms + 60_000,
+        grant: Some(Digest32::of(&grant)),
+    };
+    let bytes = command
+        .sign(&keys().identity, &mut [0; 256])
+        .unwrap()
+        .to_vec();
+    let id = Command::read(&bytes).unwrap().id;
+    let topic = world.command_topic(0);
+    world.publish(&topic, &bytes);
+    world.run(5_000);
+    assert_eq!(world.statuses(id), ["accepted", "delivered", "done"]);
+    assert_eq!(world.locks[0].actuations[&id], 1);
+}
+
+/// The log decides when the index of intents no longer reaches back. Guards: "failed" for a bolt
+/// that moved, and "done" for one that nobody has seen move.
+#[test]
+fn forgotten_command_is_decided_by_the_log() {
+    for was_read in [true, false] {
+        let mut world = World::ready(1);
+        let cut = if was_read {
+            Cut::BeforeAnswer
+        } else {
+            Cut::BeforeReading
+        };
+        world.locks[0].cuts = vec![cut];
+        world.locks[0].is_forgetful = true;
+        let id = world.send_command(0, 1);
+        world.run(10_000);
+        let finals = world.finals(id);
+        assert_eq!(finals.len(), 1);
+        if was_read {
+            assert_eq!(finals[0]["status"], "done");
+        } else {
+            assert_eq!(finals[0]["status"], "failed");
+            assert_eq!(finals[0]["reason"], "forgotten");
+            assert_eq!(finals[0]["may_have_succeeded"], true);
+        }
+    }
 }

@@ -218,3 +218,25 @@ fn p09_idle_hub_has_no_deadline_within_a_second() {
     world.run(3_600_000);
     assert_eq!(world.actions, actions, "an idle hour costs nothing");
 }
+
+/// I5. Guards: a lock that is told "kept" about a key which a power cut then takes away.
+#[test]
+fn new_psk_is_kept_on_disk_before_the_lock_is_told() {
+    let mut world = World::new(1);
+    world.broker_up();
+    world.locks[0].rotates = true;
+    world.store_stalls = true;
+    world.run(3_000);
+    assert!(world.linked(0).is_some());
+    let told = |world: &World| {
+        world.locks[0]
+            .heard
+            .iter()
+            .any(|heard| heard == "PskStored")
+    };
+    assert!(!told(&world));
+    world.store_goes_on();
+    world.run(1_000);
+    assert!(told(&world));
+    assert_eq!(world.locks[0].psks.current.generation, 1);
+}

@@ -27,7 +27,7 @@ use drawbridge_protocol::session_info::SessionInfo;
 use drawbridge_protocol::ticket::PairingTicket;
 use drawbridge_protocol::tunnel::{HubToLock, LockToHub};
 
-use super::world::Seeded;
+use super::world::{Seeded, keys};
 
 pub(crate) const PACKET: usize = 100;
 
@@ -76,6 +76,10 @@ pub(crate) struct LockDouble {
     pub(crate) log_from: u64,
     pub(crate) cuts: Vec<Cut>,
     pub(crate) forges_outcomes: bool,
+    /// Answers with another command's outcome, correctly signed.
+    pub(crate) mixes_answers: bool,
+    /// Has lost its index of intents: the log is all that is left.
+    pub(crate) is_forgetful: bool,
     /// Offers a new generation in each new session.
     pub(crate) rotates: bool,
     /// Forgets what it offered, as after a power cut before it was kept.
@@ -112,6 +116,8 @@ impl LockDouble {
             log_from: 1,
             cuts: Vec::new(),
             forges_outcomes: false,
+            mixes_answers: false,
+            is_forgetful: false,
             rotates: false,
             loses_offers: false,
             offered: None,
@@ -511,8 +517,17 @@ impl LockDouble {
         }
         let read = Command::read(statement).unwrap();
         let is_repeat = self.decided.contains_key(&read.id);
+        if read.command.grant.is_some() && !self.knows_grants {
+            let reason = Reason::GrantUnknown;
+            return self.answer(read.id, Verdict::Refused, reason, false);
+        }
         if !is_repeat {
-            let decision = self.decide(&read.command, read.verify(&self.owner.public()).is_ok());
+            let signer = if read.command.grant.is_some() {
+                keys().identity.public()
+            } else {
+                self.owner.public()
+            };
+            let decision = self.decide(&read.command, read.verify(&signer).is_ok());
             if decision.0 == Verdict::Done {
                 self.record(LogEvent::Intent, Some(read.id), None);
                 *self.actuations.entry(read.id).or_default() += 1;
@@ -544,6 +559,7 @@ impl LockDouble {
     fn query(&mut self, statement: &[u8]) -> Vec<Vec<u8>> {
         let read = Command::read(statement).unwrap();
         let (verdict, reason) = match self.decided.get(&read.id) {
+            _ if self.is_forgetful => (Verdict::Forgotten, Reason::Forgotten),
             Some(decided) => *decided,
             None if read.command.epoch != self.epoch => (Verdict::NotExecuted, Reason::NotSeen),
             None => (Verdict::NotSeen, Reason::NotSeen),
@@ -558,8 +574,13 @@ impl LockDouble {
         reason: Reason,
         duplicate: bool,
     ) -> Vec<Vec<u8>> {
+        let named = if self.mixes_answers {
+            CommandId([0; 16])
+        } else {
+            id
+        };
         let outcome = Outcome {
-            command: id,
+            command: named,
             verdict,
             reason,
             position: self.position,

@@ -125,6 +125,7 @@ impl Hub {
             attempt: Attempt::Fresh,
             is_delivered: false,
             logged: None,
+            forgotten: None,
             is_granted_anew: false,
         };
         self.commands.tracked.insert(id, tracked);

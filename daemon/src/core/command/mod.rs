@@ -61,6 +61,8 @@ pub(super) struct Tracked {
     pub(super) attempt: Attempt,
     pub(super) is_delivered: bool,
     pub(super) logged: Option<Logged>,
+    /// The lock has forgotten it, by this statement; the log is being followed up to this record.
+    pub(super) forgotten: Option<(Vec<u8>, u64)>,
     /// The hub's grant was presented anew because the lock did not know it; once.
     pub(super) is_granted_anew: bool,
 }

@@ -67,7 +67,13 @@ impl Hub {
             }
             Verdict::Refused
                 if outcome.reason == Reason::GrantUnknown && self.grant_anew(lock, id) => {}
-            Verdict::Forgotten => self.conclude_from_log(lock, id, statement, now),
+            Verdict::Forgotten => {
+                let up_to = outcome.info.log_seq.unwrap_or(0);
+                if let Some(tracked) = self.commands.tracked.get_mut(&id) {
+                    tracked.forgotten = Some((statement.to_vec(), up_to));
+                }
+                self.conclude_from_log(lock, now);
+            }
             verdict => {
                 let ending = Ending {
                     status: verdict.name(),
@@ -99,38 +105,43 @@ impl Hub {
         true
     }
 
-    /// The lock cannot tell any more: its log decides, as far as it was followed.
-    fn conclude_from_log(&mut self, lock: LockId, id: CommandId, statement: &[u8], now: Now) {
-        let logged = self
+    /// Ends those commands that the lock has forgotten and its log decides: it says what happened,
+    /// it was followed to its end, or it can be followed no further.
+    pub(in crate::core) fn conclude_from_log(&mut self, lock: LockId, now: Now) {
+        let may_pull = self.may_pull(lock);
+        let Some(seq) = self.locks.get(&lock).map(|state| state.log.cursor.seq) else {
+            return;
+        };
+        let decided: Vec<_> = self
             .commands
             .tracked
-            .get(&id)
-            .and_then(|tracked| tracked.logged);
-        let ending = match logged {
-            Some(logged) if logged.reason == Reason::None => Ending {
-                status: Verdict::Done.name(),
-                reason: Reason::None,
-                position: logged.position,
-                report: Some(statement),
-            },
-            Some(logged) => Ending {
-                status: Verdict::Failed.name(),
-                reason: logged.reason,
-                position: logged.position,
-                report: Some(statement),
-            },
-            None => Ending {
-                status: Verdict::Failed.name(),
-                reason: Reason::Forgotten,
-                position: None,
-                report: Some(statement),
-            },
-        };
-        self.journal(
-            Level::Warn,
-            "outcome_forgotten",
-            vec![("lock", lock.to_string()), ("command", id.to_string())],
-        );
-        self.conclude(id, &ending, now);
+            .iter()
+            .filter(|(_, tracked)| tracked.lock == lock)
+            .filter_map(|(id, tracked)| {
+                let (statement, up_to) = tracked.forgotten.as_ref()?;
+                let waits = tracked.logged.is_none() && may_pull && seq < *up_to;
+                (!waits).then(|| (*id, statement.clone(), tracked.logged))
+            })
+            .collect();
+        for (id, statement, logged) in decided {
+            // What nobody saw may have happened all the same: unknown is never called undone.
+            let (reason, position) = logged.map_or((Reason::Forgotten, None), |logged| {
+                (logged.reason, logged.position)
+            });
+            let verdict = if reason == Reason::None {
+                Verdict::Done
+            } else {
+                Verdict::Failed
+            };
+            let ending = Ending {
+                status: verdict.name(),
+                reason,
+                position,
+                report: Some(&statement),
+            };
+            let fields = vec![("lock", lock.to_string()), ("command", id.to_string())];
+            self.journal(Level::Warn, "outcome_forgotten", fields);
+            self.conclude(id, &ending, now);
+        }
     }
 }
