@@ -53,7 +53,7 @@ impl Flash for Nor {
     fn write(&mut self, at: u32, bytes: &[u8]) -> Result<(), FlashError> {
         check(at, bytes.len())?;
         let (words, rest) = bytes.as_chunks::<{ WORD as usize }>();
-        if at % WORD != 0 || !rest.is_empty() {
+        if !at.is_multiple_of(WORD) || !rest.is_empty() {
             return Err(FlashError::Unaligned);
         }
         for (number, word) in words.iter().enumerate() {

@@ -24,6 +24,8 @@ fn main() -> ! {
 }
 
 impl Subject for Echo {
+    // Not inlined: its frame must lie below the meter's mark.
+    #[inline(never)]
     fn take(&mut self, input: &Input<'_>, pool: &mut Pool, mut flash: Nor) {
         self.len = input.body.len();
         let [page] = pool.bytes();
@@ -34,6 +36,7 @@ impl Subject for Echo {
         self.flash = done.is_ok().then_some(flash);
     }
 
+    #[inline(never)]
     fn next<'b>(&mut self, _: u64, _: &mut Pool, buffer: &'b mut [u8]) -> Option<Output<'b>> {
         let flash = self.flash.take()?;
         let body = buffer.get_mut(..self.len)?;

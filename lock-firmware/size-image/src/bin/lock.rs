@@ -45,6 +45,8 @@ fn main() -> ! {
 }
 
 impl Board {
+    // Not inlined: the lock on its way into its place must not weigh on every later input.
+    #[inline(never)]
     fn boot(&mut self, body: &[u8], pool: &mut Pool, flash: Nor) {
         let Some(factory) = factory(body) else {
             self.first = Some((kind::REFUSED, [1; 32]));
@@ -64,6 +66,8 @@ impl Board {
 }
 
 impl Subject for Board {
+    // Not inlined: its frame must lie below the meter's mark.
+    #[inline(never)]
     fn take(&mut self, input: &Input<'_>, pool: &mut Pool, flash: Nor) {
         let (link, now_ms) = (LinkId(input.link), input.now_ms);
         let Some(lock) = self.lock.as_deref_mut() else {
@@ -104,6 +108,7 @@ impl Subject for Board {
         }
     }
 
+    #[inline(never)]
     fn next<'b>(
         &mut self,
         now_ms: u64,
