@@ -1,7 +1,10 @@
 //! The emulated board, and the serial line to the image on it.
 
 use std::io::{Read, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::Duration;
 
 use drawbridge_protocol::entropy::Entropy;
 use thiserror::Error;
@@ -13,14 +16,19 @@ const RANDOM: usize = 256;
 /// Kind of the output that ends the answer to an input.
 const DONE: u8 = 0;
 
+/// Longest silence of the image, wall clock; the longest input takes it some tenths of a second.
+const SILENCE: Duration = Duration::from_secs(60);
+
 /// Why a run ended early.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub(crate) enum BoardError {
     #[error("start qemu-system-arm; on Debian: apt-get install qemu-system-arm")]
     Start(#[source] std::io::Error),
-    #[error("talk to the image: it ended or panicked")]
+    #[error("send to the image")]
     Line(#[source] std::io::Error),
+    #[error("hear from the image: it ended, or stopped in a panic")]
+    Silent,
     #[error("finish the step: {0}")]
     Step(&'static str),
 }
@@ -80,7 +88,7 @@ impl Entropy for Seeded {
 pub(crate) struct Board {
     emulator: Child,
     to: ChildStdin,
-    from: ChildStdout,
+    from: Receiver<u8>,
     machine: Machine,
     lock_bytes: u32,
     pub(crate) entropy: Seeded,
@@ -115,10 +123,18 @@ impl Board {
         let (Some(to), Some(from)) = (to, from) else {
             return Err(BoardError::Step("open the serial line"));
         };
+        // A thread of its own, so that an image that stopped in a panic can be told from a slow one.
+        let (heard, line) = channel();
+        thread::spawn(move || {
+            let bytes = std::io::BufReader::new(from).bytes();
+            bytes
+                .map_while(Result::ok)
+                .all(|byte| heard.send(byte).is_ok())
+        });
         Ok(Self {
             emulator,
             to,
-            from,
+            from: line,
             machine,
             lock_bytes: 0,
             entropy: Seeded(0x0bad_5eed_0bad_5eed),
@@ -150,7 +166,7 @@ impl Board {
         loop {
             let [kind, link, low, high] = self.read()?;
             let mut body = vec![0; usize::from(u16::from_le_bytes([low, high]))];
-            self.from.read_exact(&mut body).map_err(BoardError::Line)?;
+            self.fill(&mut body)?;
             if kind != DONE {
                 all.push(Said { kind, link, body });
                 continue;
@@ -171,7 +187,17 @@ impl Board {
 
     fn read<const N: usize>(&mut self) -> Result<[u8; N], BoardError> {
         let mut bytes = [0; N];
-        self.from.read_exact(&mut bytes).map_err(BoardError::Line)?;
+        self.fill(&mut bytes)?;
         Ok(bytes)
+    }
+
+    fn fill(&mut self, into: &mut [u8]) -> Result<(), BoardError> {
+        for byte in into {
+            *byte = match self.from.recv_timeout(SILENCE) {
+                Ok(heard) => heard,
+                Err(_) => return Err(BoardError::Silent),
+            };
+        }
+        Ok(())
     }
 }
