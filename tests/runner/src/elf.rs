@@ -66,11 +66,13 @@ pub(crate) fn sizes(image: &[u8]) -> Result<Sizes, Failure> {
     }
 }
 
-fn word(image: &[u8], at: usize) -> Option<u32> {
+/// The 32-bit little-endian number at `at`.
+pub(crate) fn word(image: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes(image.get(at..at + 4)?.try_into().ok()?))
 }
 
-fn half(image: &[u8], at: usize) -> Option<u16> {
+/// The 16-bit little-endian number at `at`.
+pub(crate) fn half(image: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_le_bytes(image.get(at..at + 2)?.try_into().ok()?))
 }
 

@@ -75,13 +75,19 @@ impl Figure {
 
     /// Whether `docs/known-issues.md` names this number in a heading, with where the time goes.
     pub(crate) fn is_known(&self, known_issues: &str) -> bool {
-        known_issues.lines().any(|line| {
+        is_headed(known_issues, split_id(&self.id))
+    }
+}
+
+/// Whether a heading of `known_issues` begins with the number `id`.
+pub(crate) fn is_headed(known_issues: &str, id: Option<(char, u32)>) -> bool {
+    id.is_some()
+        && known_issues.lines().any(|line| {
             line.strip_prefix("## ").is_some_and(|title| {
                 let first = title.split(|c: char| !c.is_ascii_alphanumeric()).next();
-                first.and_then(split_id) == split_id(&self.id)
+                first.and_then(split_id) == id
             })
         })
-    }
 }
 
 fn words(value: &Value) -> String {

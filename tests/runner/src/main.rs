@@ -21,6 +21,7 @@ mod plant;
 mod process;
 mod seed;
 mod suite;
+mod symbols;
 mod tally;
 mod tree;
 mod verdict;

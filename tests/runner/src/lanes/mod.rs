@@ -99,7 +99,7 @@ pub(crate) const ALL: &[Lane] = &[
     },
     Lane {
         id: "sizes",
-        about: "linked size on thumbv7em",
+        about: "linked size of protocol and lock core on both chips",
         full_only: false,
         run: sizes::run,
     },
