@@ -3,10 +3,12 @@
 mod admission_order;
 mod bench;
 mod bounds;
+mod claim_faults;
 mod garbage;
 mod lane;
 mod log_chain;
 mod one_command_one_turn;
+mod ownership_ends;
 mod pairing_power_cuts;
 mod pairing_window;
 mod psk_rotation;

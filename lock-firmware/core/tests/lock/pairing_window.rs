@@ -5,21 +5,18 @@
 
 use drawbridge_lock::WINDOW_MS;
 use drawbridge_protocol::claim::{Claim, PeerKeys};
-use drawbridge_protocol::command::Action;
-use drawbridge_protocol::grant::Rights;
 use drawbridge_protocol::hello::Purpose;
-use drawbridge_protocol::ids::{LockId, Nonce};
-use drawbridge_protocol::keys::{IdentityKey, IdentitySecret, KeyError, LinkKey, LinkSecret};
-use drawbridge_protocol::outcome::Verdict;
+use drawbridge_protocol::ids::Nonce;
+use drawbridge_protocol::keys::{IdentitySecret, LinkSecret};
 use drawbridge_protocol::psk::PskRing;
 use drawbridge_protocol::reason::Reason;
 use drawbridge_protocol::secret::ClaimKey;
-use drawbridge_protocol::tunnel::{HubToLock, LockToHub};
+use drawbridge_protocol::tunnel::HubToLock;
 
-use crate::bench::{Home, Owned, Peer, claim_of, refusal};
+use crate::bench::{Home, Peer, refusal};
 
 /// A home whose window is open and whose hub holds a pairing session.
-fn pairing(seed: u64) -> (Home, Peer, Nonce) {
+pub(crate) fn pairing(seed: u64) -> (Home, Peer, Nonce) {
     let mut home = Home::new(seed);
     let mut hub = Peer::new(&mut home, 1);
     home.press_button();
@@ -29,7 +26,7 @@ fn pairing(seed: u64) -> (Home, Peer, Nonce) {
     (home, hub, window)
 }
 
-fn claim(home: &Home, window: Nonce, hub: &Peer) -> Claim {
+pub(crate) fn claim(home: &Home, window: Nonce, hub: &Peer) -> Claim {
     let owner = LinkSecret::from_bytes([0x31; 32]);
     Claim {
         lock: home.factory.lock,
@@ -48,7 +45,7 @@ fn claim(home: &Home, window: Nonce, hub: &Peer) -> Claim {
     }
 }
 
-fn seal(claim: &Claim, key: &ClaimKey) -> Vec<u8> {
+pub(crate) fn seal(claim: &Claim, key: &ClaimKey) -> Vec<u8> {
     claim.seal(key, &mut [0; 724]).unwrap().to_vec()
 }
 
@@ -116,158 +113,6 @@ fn candidate_may_pair_and_nothing_else() {
 }
 
 #[test]
-fn claim_is_refused_for_every_single_fault() {
-    let (mut home, mut hub, window) = pairing(5);
-    let good = claim(&home, window, &hub);
-    let key = home.factory.qr().keys().claim_key;
-    let (own, log) = (home.factory.link.public(), home.lock().status().log_newest);
-    let weak_link = LinkKey([0; 32]);
-    // The neutral element: on the curve, of order 1.
-    let mut neutral = [0; 32];
-    neutral[0] = 1;
-    let weak_identity = IdentityKey(neutral);
-    // About every second number is the y of no point.
-    let no_point = (2..=u8::MAX)
-        .map(|y| IdentityKey([y; 32]))
-        .find(|key| key.check() == Err(KeyError::NotAKey))
-        .unwrap();
-    let keys = hub.keys();
-    let faults: [(&str, Reason, Claim); 12] = [
-        (
-            "lock",
-            Reason::WrongLock,
-            Claim {
-                lock: LockId([9; 8]),
-                ..good.clone()
-            },
-        ),
-        (
-            "window",
-            Reason::WindowClosed,
-            Claim {
-                window: Nonce([9; 16]),
-                ..good.clone()
-            },
-        ),
-        (
-            "weak owner link",
-            Reason::Form,
-            Claim {
-                owner: PeerKeys {
-                    link: weak_link,
-                    ..good.owner
-                },
-                ..good.clone()
-            },
-        ),
-        (
-            "weak owner identity",
-            Reason::Form,
-            Claim {
-                owner: PeerKeys {
-                    identity: weak_identity,
-                    ..good.owner
-                },
-                ..good.clone()
-            },
-        ),
-        (
-            "weak peer link",
-            Reason::Form,
-            Claim {
-                peer1: Some(PeerKeys {
-                    link: weak_link,
-                    ..keys
-                }),
-                ..good.clone()
-            },
-        ),
-        (
-            "weak peer identity",
-            Reason::Form,
-            Claim {
-                peer3: Some(PeerKeys {
-                    identity: weak_identity,
-                    ..keys
-                }),
-                peer1: None,
-                ..good.clone()
-            },
-        ),
-        (
-            "no point",
-            Reason::Form,
-            Claim {
-                audit_key: no_point,
-                ..good.clone()
-            },
-        ),
-        (
-            "weak audit key",
-            Reason::Form,
-            Claim {
-                audit_key: weak_identity,
-                ..good.clone()
-            },
-        ),
-        (
-            "weak time key",
-            Reason::Form,
-            Claim {
-                time_key: Some(weak_identity),
-                ..good.clone()
-            },
-        ),
-        (
-            "peer twice",
-            Reason::Form,
-            Claim {
-                peer2: Some(keys),
-                ..good.clone()
-            },
-        ),
-        (
-            "owner's device as peer",
-            Reason::Form,
-            Claim {
-                peer2: Some(PeerKeys {
-                    link: good.owner.link,
-                    ..keys
-                }),
-                ..good.clone()
-            },
-        ),
-        (
-            "the lock's own key",
-            Reason::Form,
-            Claim {
-                peer2: Some(PeerKeys { link: own, ..keys }),
-                ..good.clone()
-            },
-        ),
-    ];
-    for (what, reason, faulty) in faults {
-        let answer = hub.claim(&mut home, &seal(&faulty, &key));
-        assert_eq!(answer, Err(Some(reason)), "{what}");
-    }
-    let wrong_mac = seal(&good, &ClaimKey::new([3; 32]));
-    assert_eq!(
-        hub.claim(&mut home, &wrong_mac),
-        Err(Some(Reason::Signature))
-    );
-    let mut longer = seal(&good, &key);
-    longer.push(0);
-    assert_eq!(hub.claim(&mut home, &longer), Err(Some(Reason::Signature)));
-    assert!(!home.lock().status().owned);
-    assert_eq!(
-        home.lock().status().log_newest,
-        log,
-        "a refused claim wrote a record"
-    );
-    assert!(hub.claim(&mut home, &seal(&good, &key)).is_ok());
-}
-
-#[test]
 fn same_claim_gives_the_same_receipt_after_reboot_and_a_closed_window() {
     let (mut home, mut hub, window) = pairing(6);
     let statement = seal(
@@ -318,7 +163,7 @@ fn unnamed_candidate_dies_with_the_window() {
         &home.factory.qr().keys().claim_key,
     );
     assert!(guest.claim(&mut home, &statement).is_ok());
-    assert_eq!(guest.window(&mut home).unwrap().1, true);
+    assert!(guest.window(&mut home).unwrap().1);
     let said = guest.ask(&mut home, &HubToLock::LogPull { from: 1 });
     assert_eq!(refusal(&said), Some(Reason::NotAllowed));
     home.pass_time(WINDOW_MS);
@@ -398,93 +243,4 @@ fn one_window_listens_to_eight_handshakes_of_unknown_keys() {
         let_in += u32::from(hub.shake(&mut home, Purpose::Pair));
     }
     assert_eq!(let_in, 8);
-}
-
-#[test]
-fn i5_reset_keeps_the_log_and_kills_what_the_last_owner_signed() {
-    // Guards: a new ownership under the same key (the same phone) that revives a withheld command.
-    let mut owned = Owned::new(10);
-    let withheld = owned.sign(Action::Unlock);
-    let (grant, claim) = (owned.grant.clone(), owned.claim.clone());
-    let before = owned.home.lock().status();
-    owned.home.reset();
-    let after = owned.home.lock().status();
-    assert!(!after.owned && after.sessions == 0);
-    assert_eq!(after.log_oldest, before.log_oldest);
-    assert_eq!(after.log_newest, before.log_newest + 1);
-    assert!(owned.home.dropped_links.contains(&owned.hub.link));
-
-    // Enrolled no more, and the window is closed.
-    assert!(owned.hub.connect(&mut owned.home));
-    assert!(!owned.hub.shake(&mut owned.home, Purpose::Session) && owned.hub.denied);
-
-    // The same owner, the same hub key.
-    owned.home.press_button();
-    owned.hub.ring = PskRing::pairing(owned.home.factory.qr().keys().pair_psk);
-    assert!(owned.hub.connect(&mut owned.home));
-    assert!(owned.hub.shake(&mut owned.home, Purpose::Pair));
-    let (window, is_owned, epoch) = owned.hub.window(&mut owned.home).unwrap();
-    assert!(!is_owned);
-    assert_eq!(epoch, 1, "the policy epoch rises");
-    assert_eq!(
-        owned.hub.claim(&mut owned.home, &claim),
-        Err(Some(Reason::WindowClosed))
-    );
-    let again = claim_of(
-        &owned.home,
-        &owned.owner,
-        &owned.audit,
-        window,
-        Some(owned.hub.keys()),
-    );
-    owned.hub.claim(&mut owned.home, &again).unwrap();
-
-    let said = owned.hub.ask(
-        &mut owned.home,
-        &HubToLock::PresentGrant { statement: &grant },
-    );
-    assert_eq!(refusal(&said), Some(Reason::Revoked));
-    let dead = owned.hub.command(&mut owned.home, &withheld).unwrap();
-    assert_eq!(
-        (dead.verdict, dead.reason),
-        (Verdict::Refused, Reason::WrongEpoch)
-    );
-    assert_eq!(owned.home.bolt.starts, 0);
-}
-
-#[test]
-fn peer_without_a_grant_learns_neither_log_nor_handshakes() {
-    let mut owned = Owned::new(11);
-    let viewer = owned.hub.session_info(&mut owned.home);
-    assert!(viewer.log_seq.is_some() && viewer.log_head.is_some() && viewer.handshakes.is_some());
-    owned.home.boot().unwrap();
-    assert!(owned.hub.rejoin(&mut owned.home));
-    let blind = owned.hub.session_info(&mut owned.home);
-    assert_eq!(
-        (blind.log_seq, blind.log_head, blind.handshakes),
-        (None, None, None)
-    );
-    for request in [HubToLock::LogPull { from: 1 }, HubToLock::ReportRequest] {
-        let said = owned.hub.ask(&mut owned.home, &request);
-        assert_eq!(refusal(&said), Some(Reason::NoRight), "{request:?}");
-    }
-    owned.grant = owned.grant_for(&owned.hub.keys(), Rights::LOCK);
-    owned.present();
-    assert_eq!(
-        owned.hub.session_info(&mut owned.home).log_seq,
-        None,
-        "lock is not view"
-    );
-    // A movement is announced to those who may view, and to nobody else.
-    let statement = owned.sign(Action::Unlock);
-    let said = owned.hub.ask(
-        &mut owned.home,
-        &HubToLock::Command {
-            statement: &statement,
-        },
-    );
-    assert!(
-        said.iter()
-            .all(|said| !matches!(LockToHub::decode(said), Ok(LockToHub::Report { .. })))
-    );
 }
