@@ -84,6 +84,15 @@ fn flood_by_guests_never_locks_the_owner_out() {
                 Reason::Busy
             );
         }
+        // One whose refusal is final, and which outlives the owner's command below.
+        let late = guest(&mut owned, Rights::ALL);
+        let expiry = owned.home.now + 60_000;
+        let statement = signed(&mut owned, &late, Action::Unlock, 1, expiry);
+        let away = carry(&mut owned, &late, &statement).unwrap();
+        assert_eq!(
+            (away.verdict, away.reason),
+            (Verdict::Refused, Reason::Busy)
+        );
         for action in [Action::Unlock, Action::Lock] {
             let statement = owned.sign(action);
             let done = owned.hub.command(&mut owned.home, &statement).unwrap();
