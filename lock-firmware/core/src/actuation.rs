@@ -26,14 +26,42 @@ pub(crate) struct Ordered<'b> {
     pub(crate) from: Place,
 }
 
+/// Who asked about the command under way: everybody who carries it learns its outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Recipients(u8);
+
+impl Recipients {
+    pub(crate) const fn add(&mut self, place: Place) {
+        // Places are fewer than bits.
+        self.0 |= 1 << (place.0 & 7);
+    }
+
+    fn places(self) -> impl Iterator<Item = Place> {
+        (0..8)
+            .filter(move |bit| self.0 & (1 << bit) != 0)
+            .map(Place)
+    }
+}
+
+/// The command that the motor is at work for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Underway {
+    pub(crate) command: CommandId,
+    pub(crate) digest: Digest32,
+    pub(crate) holder: IdentityKey,
+    pub(crate) to: Recipients,
+}
+
 /// The motor at work.
 #[derive(Debug)]
 pub(crate) struct Actuation {
     pub(crate) target: Position,
     pub(crate) cause: Cause,
     pub(crate) deadline_ms: u64,
-    /// Command, its digest, its holder, and to whom the outcome goes.
-    pub(crate) ordered: Option<(CommandId, Digest32, IdentityKey, Place)>,
+    /// The bolt was stuck when the motor started: only a sensor can tell that it still is.
+    was_jammed: bool,
+    /// Nothing for a local cause.
+    pub(crate) ordered: Option<Underway>,
 }
 
 impl<F: Flash> Lock<F> {
@@ -87,19 +115,31 @@ impl<F: Flash> Lock<F> {
             target,
             cause,
             deadline_ms: now_ms + u64::from(self.settings.motor_timeout_ms),
-            ordered: ordered.map(|o| (o.command, o.digest, o.holder, o.from)),
+            was_jammed: self.sensors.position == Position::Jammed,
+            ordered: ordered.map(|ordered| {
+                let mut to = Recipients::default();
+                to.add(ordered.from);
+                Underway {
+                    command: ordered.command,
+                    digest: ordered.digest,
+                    holder: ordered.holder,
+                    to,
+                }
+            }),
         });
         self.relock_at_ms = None;
         self.motor = Some(order);
         Ok(())
     }
 
-    /// Looks whether the motor arrived, jammed or ran out of time, and writes the outcome.
-    pub(crate) fn watch_motor(&mut self, now_ms: u64) {
+    /// Looks whether the motor arrived, jammed or ran out of time, and writes the outcome. `sensed`:
+    /// the sensors have just spoken, and not only the clock.
+    pub(crate) fn watch_motor(&mut self, sensed: bool, now_ms: u64) {
         let Some(act) = &self.actuation else { return };
+        let stuck = self.sensors.position == Position::Jammed && (sensed || !act.was_jammed);
         let reason = if self.sensors.position == act.target {
             Reason::None
-        } else if self.sensors.position == Position::Jammed || now_ms >= act.deadline_ms {
+        } else if stuck || now_ms >= act.deadline_ms {
             Reason::Jammed
         } else {
             return;
@@ -109,31 +149,39 @@ impl<F: Flash> Lock<F> {
         };
         self.motor = Some(Motor::Stop);
         let mut outcome = Entry::new(LogEvent::Outcome, act.cause);
-        outcome.command = act.ordered.map(|(command, ..)| command);
+        outcome.command = act.ordered.map(|ordered| ordered.command);
         outcome.position = Some(self.sensors.position);
         outcome.reason = (reason != Reason::None).then_some(reason);
         self.note(&outcome, Room::Owner, now_ms);
         if self.halted {
             return;
         }
-        if let Some((command, digest, holder, to)) = act.ordered {
+        if let Some(ordered) = act.ordered {
+            let Underway {
+                command,
+                digest,
+                holder,
+                to,
+            } = ordered;
             let ending = Ending::of_motor(reason);
             self.memory.intents.end(&command, ending);
             let intents = &self.memory.intents;
             self.decided
                 .remember(&holder, command, digest, ending, now_ms, intents);
-            self.reply(
-                to,
-                Reply::Outcome {
-                    command,
-                    ending,
-                    duplicate: false,
-                    holder,
-                },
-            );
+            for place in to.places() {
+                self.reply(
+                    place,
+                    Reply::Outcome {
+                        command,
+                        ending,
+                        duplicate: false,
+                        holder,
+                    },
+                );
+            }
         }
         self.plan_relock(now_ms);
-        self.announce(act.cause, act.ordered.map(|(command, ..)| command));
+        self.announce(act.cause, act.ordered.map(|ordered| ordered.command));
     }
 
     /// Decides when the bolt is to be thrown by itself: some time after it was drawn, and not

@@ -5,15 +5,16 @@ use drawbridge_protocol::command::{
 };
 use drawbridge_protocol::grant::Rights;
 use drawbridge_protocol::keys::{IdentityKey, LinkKey};
+use drawbridge_protocol::log_record::LogEvent;
 use drawbridge_protocol::outcome::Verdict;
 use drawbridge_protocol::reason::Reason;
-use drawbridge_protocol::report::Position;
+use drawbridge_protocol::report::{Cause, Position};
 
 use crate::actuation::Ordered;
-use crate::decided::Recall;
+use crate::decided::{Admission, Recall};
 use crate::flash::Flash;
 use crate::grants::standing;
-use crate::history::Room;
+use crate::history::{Entry, Room};
 use crate::intents::Ending;
 use crate::lock::Lock;
 use crate::output::Reply;
@@ -127,7 +128,7 @@ impl<F: Flash> Lock<F> {
                     identity: grant.holder,
                     link: grant.holder_link,
                     rights: grant.rights,
-                    is_owner: false,
+                    is_owner: grant.holder == owner.keys.identity,
                 }
             }
         };
@@ -145,13 +146,13 @@ impl<F: Flash> Lock<F> {
         now_ms: u64,
     ) -> Option<Answer> {
         if let Some(act) = &mut self.actuation
-            && let Some((command, digest, _, to)) = &mut act.ordered
-            && *command == read.id
+            && let Some(ordered) = &mut act.ordered
+            && ordered.command == read.id
         {
-            if *digest != read.digest {
+            if ordered.digest != read.digest {
                 return Some(Answer::Unsigned(Reason::IdReused));
             }
-            *to = from;
+            ordered.to.add(from);
             return Some(Answer::Later);
         }
         match self
@@ -193,11 +194,14 @@ impl<F: Flash> Lock<F> {
         }
     }
 
-    fn answer_query(&self, read: &ReadCommand<'_>, signer: &Signer, now_ms: u64) -> Answer {
+    fn answer_query(&mut self, read: &ReadCommand<'_>, signer: &Signer, now_ms: u64) -> Answer {
         let command = &read.command;
-        let dead = command.epoch != self.epoch
-            || now_ms >= command.expiry_ms
-            || command.counter <= self.decided.counter(&signer.identity);
+        let outnumbered = command.counter <= self.decided.counter(&signer.identity);
+        let dead = command.epoch != self.epoch || now_ms >= command.expiry_ms || outnumbered;
+        if outnumbered {
+            self.decided
+                .keep_counter(&signer.identity, command.expiry_ms);
+        }
         let ending = if dead {
             let ending = Ending {
                 verdict: Verdict::NotExecuted,
@@ -232,6 +236,9 @@ impl<F: Flash> Lock<F> {
             Err(Reason::WrongEpoch)
         };
         if let Err(reason) = stays_dead {
+            if reason != Reason::WrongEpoch {
+                self.note_refusal(read, signer, reason, now_ms);
+            }
             let ending = self.never_executed(read, refused(reason));
             return Answer::Signed {
                 ending,
@@ -239,15 +246,19 @@ impl<F: Flash> Lock<F> {
             };
         }
         let (holder, expiry) = (signer.identity, command.expiry_ms);
-        if !self
+        match self
             .decided
             .admit_holder(&holder, signer.is_owner, expiry, now_ms)
         {
-            let ending = self.never_executed(read, refused(Reason::Busy));
-            return Answer::Signed {
-                ending,
-                duplicate: false,
-            };
+            Admission::Given => {}
+            Admission::TurnedAway => {
+                let ending = self.never_executed(read, refused(Reason::Busy));
+                return Answer::Signed {
+                    ending,
+                    duplicate: false,
+                };
+            }
+            Admission::Undecided => return Answer::Unsigned(Reason::Busy),
         }
         let target = target_of(command.action);
         let checked = self.check_use(from, read, signer, target, now_ms);
@@ -276,11 +287,36 @@ impl<F: Flash> Lock<F> {
                 let intents = &self.memory.intents;
                 self.decided
                     .remember(&holder, read.id, read.digest, ending, now_ms, intents);
+                self.note_refusal(read, signer, reason, now_ms);
                 Answer::Signed {
                     ending,
                     duplicate: false,
                 }
             }
+        }
+    }
+
+    /// Writes down who was refused what. More of them than [`crate::bucket`] allows are counted
+    /// in the next such record.
+    fn note_refusal(
+        &mut self,
+        read: &ReadCommand<'_>,
+        signer: &Signer,
+        reason: Reason,
+        now_ms: u64,
+    ) {
+        self.refused = self.refused.saturating_add(1);
+        if self.halted || !self.refusals.take(now_ms) {
+            return;
+        }
+        let mut entry = Entry::new(LogEvent::Refused, Cause::Command);
+        entry.actor = Some(signer.identity);
+        entry.grant = read.command.grant;
+        entry.command = Some(read.id);
+        entry.reason = Some(reason);
+        entry.count = Some(self.refused);
+        if self.note(&entry, Room::Optional, now_ms).is_some() {
+            self.refused = 0;
         }
     }
 

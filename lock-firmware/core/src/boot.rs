@@ -13,7 +13,7 @@ use crate::factory::Settings;
 use crate::flash::{Flash, Region};
 use crate::history::{Entry, History, INTERRUPTED, Room};
 use crate::intents::Intents;
-use crate::log_ring::LogRing;
+use crate::log_ring::{LogError, LogRing};
 use crate::owner::Owner;
 use crate::peers::{Peer, PeerRecord, Peers, Place};
 use crate::store::{Change, MAX_VALUE, RecordStore};
@@ -55,6 +55,14 @@ impl fmt::Display for BootError {
 }
 
 impl core::error::Error for BootError {}
+
+fn log_error(error: LogError) -> BootError {
+    if error.is_temporary() {
+        BootError::PowerLost
+    } else {
+        BootError::Log
+    }
+}
 
 /// What the lock keeps on flash.
 #[derive(Debug)]
@@ -104,28 +112,32 @@ impl<F: Flash + Clone> Memory<F> {
         let peers = load_peers(&store, owner.as_ref())?;
         save(&mut store, &[(BOOT, Some(Value::Count(boot)))]).map_err(|()| BootError::PowerLost)?;
 
-        let ring = LogRing::mount(log_region).map_err(|_| BootError::Log)?;
+        let ring = LogRing::mount(log_region).map_err(log_error)?;
         // The boot is counted before anything is logged, so a log without a count means that the
         // store lost its only page: a lock whose owner was forgotten, not a new one.
         if boot == 1 && ring.newest().is_some() {
             return Err(BootError::Store);
         }
-        let (mut history, mut intents) = History::open(ring, boot).map_err(|_| BootError::Log)?;
+        let (mut history, mut intents) = History::open(ring, boot).map_err(log_error)?;
         if let Some(open) = intents.open().copied() {
             let mut entry = Entry::new(LogEvent::Outcome, Cause::Boot);
             entry.command = Some(open.command);
             entry.reason = Some(INTERRUPTED.reason);
             entry.position = Some(position);
-            history
-                .write(&entry, Room::Owner, 0)
-                .map_err(|_| BootError::Log)?;
+            history.write(&entry, Room::Owner, 0).map_err(log_error)?;
             intents.end(&open.command, INTERRUPTED);
+        }
+        if core::mem::take(&mut intents.local_open) {
+            let mut entry = Entry::new(LogEvent::Outcome, Cause::Boot);
+            entry.reason = Some(INTERRUPTED.reason);
+            entry.position = Some(position);
+            history.write(&entry, Room::Owner, 0).map_err(log_error)?;
         }
         let mut started = Entry::new(LogEvent::Boot, Cause::Boot);
         started.position = Some(position);
         history
             .write(&started, Room::Optional, 0)
-            .map_err(|_| BootError::Log)?;
+            .map_err(log_error)?;
         let memory = Self {
             store,
             history,

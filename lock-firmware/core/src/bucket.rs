@@ -1,33 +1,35 @@
-//! A token bucket: how often strangers may make the lock compute.
+//! Token buckets: how often others may make the lock compute, or write to its flash.
 
-/// Handshakes that may follow each other without a pause.
-const BURST: u32 = 10;
-/// One more is allowed every so many milliseconds.
-const REFILL_MS: u64 = 1_000;
-
-/// The bucket; in RAM only, full at boot.
+/// A bucket; in RAM only, full at boot.
 #[derive(Debug)]
 pub(crate) struct Bucket {
+    burst: u32,
+    refill_ms: u64,
     tokens: u32,
     refilled_ms: u64,
 }
 
-impl Default for Bucket {
-    fn default() -> Self {
+impl Bucket {
+    /// `burst` tokens at once, and one more every `refill_ms` milliseconds.
+    pub(crate) const fn new(burst: u32, refill_ms: u64) -> Self {
         Self {
-            tokens: BURST,
+            burst,
+            refill_ms,
+            tokens: burst,
             refilled_ms: 0,
         }
     }
-}
 
-impl Bucket {
     /// Takes a token if there is one.
     pub(crate) fn take(&mut self, now_ms: u64) -> bool {
-        let due = now_ms.saturating_sub(self.refilled_ms) / REFILL_MS;
+        let due = now_ms
+            .saturating_sub(self.refilled_ms)
+            .checked_div(self.refill_ms)
+            .unwrap_or(0);
         if due > 0 {
-            self.tokens = BURST.min(self.tokens.saturating_add(due.min(u64::from(BURST)) as u32));
-            self.refilled_ms += due * REFILL_MS;
+            let earned = due.min(u64::from(self.burst)) as u32;
+            self.tokens = self.burst.min(self.tokens.saturating_add(earned));
+            self.refilled_ms += due * self.refill_ms;
         }
         match self.tokens.checked_sub(1) {
             Some(left) => {

@@ -1,5 +1,6 @@
 //! What was decided in this run of the lock: counters per holder, and answers to be given again.
 
+use drawbridge_protocol::command::MAX_AHEAD_VIA_HUB_MS;
 use drawbridge_protocol::ids::{CommandId, Digest32};
 use drawbridge_protocol::keys::IdentityKey;
 use heapless::Vec;
@@ -23,6 +24,22 @@ struct Holder {
     counter: u64,
     used_ms: u64,
     is_owner: bool,
+    /// The latest expiry that the counter was held against. Were it forgotten before, a command
+    /// that was refused could be delivered again.
+    needed_until_ms: u64,
+    /// Commands that expire up to here may have been turned away before this place was given.
+    turned_away_until_ms: u64,
+}
+
+/// Whether a command's holder has a place for its counter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Admission {
+    /// It has one.
+    Given,
+    /// The command is turned away for good.
+    TurnedAway,
+    /// No place, and the command outlives what the lock can promise: nothing final can be said.
+    Undecided,
 }
 
 #[derive(Debug)]
@@ -82,44 +99,65 @@ impl DecidedTable {
         }
     }
 
-    /// Makes sure that `holder` has a place for its counter. Without one the command must be
-    /// turned away, and everything that this holder signed up to its expiry with it.
+    /// Makes sure that `holder` has a place for its counter. Without one the command is turned
+    /// away, and everything that a holder without a place has signed up to its expiry with it:
+    /// never the owner's, who finds a place whatever others do.
     pub(crate) fn admit_holder(
         &mut self,
         holder: &IdentityKey,
         is_owner: bool,
         expiry_ms: u64,
         now_ms: u64,
-    ) -> bool {
+    ) -> Admission {
         if let Some(known) = self.holders.iter_mut().find(|known| known.key == *holder) {
             known.used_ms = now_ms;
-            return true;
+            if expiry_ms <= known.turned_away_until_ms {
+                return Admission::TurnedAway;
+            }
+            known.needed_until_ms = known.needed_until_ms.max(expiry_ms);
+            return Admission::Given;
         }
-        if expiry_ms <= self.turned_away_until_ms {
-            return false;
+        if !is_owner && expiry_ms <= self.turned_away_until_ms {
+            return Admission::TurnedAway;
         }
-        let limit = if is_owner {
-            HOLDERS
-        } else {
-            HOLDERS - OWNER_HOLDERS
-        };
-        let others = self.holders.iter().filter(|known| !known.is_owner).count();
-        if self.holders.is_full() || (!is_owner && others >= limit) {
-            self.holders
-                .retain(|known| now_ms.saturating_sub(known.used_ms) <= KEPT_MS);
+        if !self.has_room(is_owner) {
+            self.holders.retain(|known| {
+                now_ms.saturating_sub(known.used_ms) <= KEPT_MS || now_ms < known.needed_until_ms
+            });
         }
-        let others = self.holders.iter().filter(|known| !known.is_owner).count();
         let entry = Holder {
             key: *holder,
             counter: 0,
             used_ms: now_ms,
             is_owner,
+            needed_until_ms: expiry_ms,
+            turned_away_until_ms: if is_owner {
+                0
+            } else {
+                self.turned_away_until_ms
+            },
         };
-        if (is_owner || others < limit) && self.holders.push(entry).is_ok() {
-            return true;
+        if self.has_room(is_owner) && self.holders.push(entry).is_ok() {
+            return Admission::Given;
+        }
+        // One that expires later would turn everybody away for as long as its signer likes.
+        if expiry_ms > now_ms.saturating_add(MAX_AHEAD_VIA_HUB_MS) {
+            return Admission::Undecided;
         }
         self.turned_away_until_ms = self.turned_away_until_ms.max(expiry_ms);
-        false
+        Admission::TurnedAway
+    }
+
+    fn has_room(&self, is_owner: bool) -> bool {
+        let others = self.holders.iter().filter(|known| !known.is_owner).count();
+        !self.holders.is_full() && (is_owner || others < HOLDERS - OWNER_HOLDERS)
+    }
+
+    /// A command that expires then was called dead because of its counter: the counter stays.
+    pub(crate) fn keep_counter(&mut self, holder: &IdentityKey, expiry_ms: u64) {
+        if let Some(known) = self.holders.iter_mut().find(|known| known.key == *holder) {
+            known.needed_until_ms = known.needed_until_ms.max(expiry_ms);
+        }
     }
 
     /// Consumes `counter` of a holder that has a place.

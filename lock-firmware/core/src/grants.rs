@@ -26,12 +26,18 @@ impl Grants {
             .map(|kept| &kept.grant)
     }
 
-    pub(crate) fn insert(&mut self, verified: VerifiedGrant) {
+    /// Keeps a grant. When there is no room the oldest one goes whose holder `is_peer` does not
+    /// know: a hub must not lose its own rights by carrying the grants of many guests.
+    pub(crate) fn insert(&mut self, verified: VerifiedGrant, is_peer: impl Fn(&LinkKey) -> bool) {
         if self.find(&verified.hash).is_some() {
             return;
         }
         if self.kept.is_full() {
-            self.kept.remove(0);
+            let guest = self
+                .kept
+                .iter()
+                .position(|kept| !is_peer(&kept.grant.holder_link));
+            self.kept.remove(guest.unwrap_or(0));
         }
         // There is room now; were there none, the peer would have to present it again.
         let _ = self.kept.push(verified);

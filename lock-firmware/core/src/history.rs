@@ -79,12 +79,19 @@ impl<F: Flash> History<F> {
             .unwrap_or_else(|| history.ring.next_seq());
         let mut intents = Intents::new(oldest);
         for seq in oldest..history.ring.next_seq() {
-            let Some(len) = history.ring.read(seq, &mut buffer)? else {
-                continue;
+            let len = match history.ring.read(seq, &mut buffer) {
+                Ok(Some(len)) => len,
+                // A hole, which the chain shows to whoever pulls. It may have held an intent.
+                Ok(None) | Err(LogError::DamagedRecord(_)) => {
+                    intents.lose(seq);
+                    continue;
+                }
+                Err(error) => return Err(error),
             };
             let bytes = buffer.get(..len).unwrap_or(&[]);
             history.head = Digest32::of(bytes);
             let Ok(record) = LogRecord::decode(bytes) else {
+                intents.lose(seq);
                 continue;
             };
             match (record.event, record.command, record.evidence) {
@@ -97,6 +104,8 @@ impl<F: Flash> History<F> {
                         Ending::of_motor(record.reason.unwrap_or(Reason::None)),
                     );
                 }
+                (LogEvent::Intent, ..) => intents.local_open = true,
+                (LogEvent::Outcome, ..) => intents.local_open = false,
                 _ => {}
             }
         }
@@ -182,10 +191,10 @@ impl<F: Flash> History<F> {
     /// the newest record stays, so that the chain has something to hang on.
     pub(crate) fn free(&mut self, seq: u64, head: &Digest32) -> Result<(), Reason> {
         let mut buffer = [0; MAX_LOG_RECORD];
-        let len = self
-            .ring
-            .read(seq, &mut buffer)
-            .map_err(|_| Reason::Storage)?;
+        let len = match self.ring.read(seq, &mut buffer) {
+            Err(LogError::DamagedRecord(_)) => None,
+            read => read.map_err(|_| Reason::Storage)?,
+        };
         let bytes = len
             .and_then(|len| buffer.get(..len))
             .ok_or(Reason::WrongHead)?;

@@ -44,6 +44,8 @@ pub(crate) struct Intents {
     entries: Deque<Indexed, INDEXED>,
     /// Every intent with this number or a higher one is in `entries`.
     complete_from: u64,
+    /// Power was lost under the motor at work for a local cause.
+    pub(crate) local_open: bool,
 }
 
 impl Intents {
@@ -52,14 +54,20 @@ impl Intents {
         Self {
             entries: Deque::new(),
             complete_from: oldest,
+            local_open: false,
         }
+    }
+
+    /// The record `seq` cannot be read: what it said is not known.
+    pub(crate) fn lose(&mut self, seq: u64) {
+        self.complete_from = self.complete_from.max(seq.saturating_add(1));
     }
 
     pub(crate) fn begin(&mut self, command: CommandId, digest: Digest32, seq: u64) {
         if self.entries.is_full()
             && let Some(dropped) = self.entries.pop_front()
         {
-            self.complete_from = dropped.seq + 1;
+            self.lose(dropped.seq);
         }
         let entry = Indexed {
             command,
@@ -68,7 +76,7 @@ impl Intents {
             ending: None,
         };
         if self.entries.push_back(entry).is_err() {
-            self.complete_from = seq + 1;
+            self.lose(seq);
         }
     }
 

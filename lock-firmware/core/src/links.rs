@@ -103,9 +103,13 @@ impl Links {
         self.up.iter_mut()
     }
 
-    /// Adds a link; `false` without a free place, or while another one has proven nothing.
+    /// Adds a link; `false` without a free place, while another one has proven nothing, or under
+    /// the name of one that is up.
     pub(crate) fn add(&mut self, link: Link) -> bool {
-        let unproven = self.up.iter().any(|up| up.proven.is_none() && !up.closing);
+        let unproven = self
+            .up
+            .iter()
+            .any(|up| up.id == link.id || (up.proven.is_none() && !up.closing));
         !unproven && self.up.push(link).is_ok()
     }
 

@@ -51,12 +51,24 @@ pub struct Lock<F> {
     pub(crate) relock_at_ms: Option<u64>,
     pub(crate) motor: Option<Motor>,
     pub(crate) handshakes: Bucket,
+    pub(crate) refusals: Bucket,
+    /// Refusals since the last one that was written down.
+    pub(crate) refused: u64,
     /// Failures of those who proved nothing, since they were last written down.
     pub(crate) strangers: u64,
     pub(crate) strangers_noted_ms: u64,
     pub(crate) outbound: Outbound,
     pub(crate) halted: bool,
 }
+
+/// Handshakes that may follow each other without a pause.
+const HANDSHAKE_BURST: u32 = 10;
+/// One more is allowed every so many milliseconds.
+const HANDSHAKE_REFILL_MS: u64 = 1_000;
+/// Refused commands that get a record of their own without a pause; those between are counted.
+const REFUSAL_BURST: u32 = 8;
+/// One more every so many milliseconds: a guest must not fill the log with its failures.
+const REFUSAL_REFILL_MS: u64 = 600_000;
 
 /// How often failures of strangers are written down at the most, in milliseconds.
 const STRANGERS_EVERY_MS: u64 = 600_000;
@@ -126,7 +138,9 @@ impl<F: Flash + Clone> Lock<F> {
             sensors,
             relock_at_ms: None,
             motor: None,
-            handshakes: Bucket::default(),
+            handshakes: Bucket::new(HANDSHAKE_BURST, HANDSHAKE_REFILL_MS),
+            refusals: Bucket::new(REFUSAL_BURST, REFUSAL_REFILL_MS),
+            refused: 0,
             strangers: 0,
             strangers_noted_ms: 0,
             outbound: Outbound::default(),
@@ -234,7 +248,7 @@ impl<F: Flash> Lock<F> {
             );
         }
         if self.actuation.is_some() {
-            self.watch_motor(now_ms);
+            self.watch_motor(true, now_ms);
         } else if sensors.position != before.position {
             let mut moved = Entry::new(LogEvent::MovedByHand, Cause::ByHand);
             moved.position = Some(sensors.position);
@@ -258,7 +272,7 @@ impl<F: Flash> Lock<F> {
             return;
         }
         if held_ms >= RESET_HOLD_MS {
-            self.factory_reset(now_ms);
+            self.factory_reset(now_ms, entropy);
         } else {
             self.close_window();
             self.window = Some(Window::open(now_ms, entropy));
@@ -293,11 +307,13 @@ impl<F: Flash> Lock<F> {
         if self.strangers > 0 && now_ms >= self.strangers_noted_ms + STRANGERS_EVERY_MS {
             let mut entry = Entry::new(LogEvent::Strangers, Cause::Sensor);
             entry.count = Some(self.strangers);
-            self.note(&entry, Room::Optional, now_ms);
-            self.strangers = 0;
+            // Without room for the record the count goes on.
+            if self.note(&entry, Room::Optional, now_ms).is_some() {
+                self.strangers = 0;
+            }
             self.strangers_noted_ms = now_ms;
         }
-        self.watch_motor(now_ms);
+        self.watch_motor(false, now_ms);
         self.relock_if_due(now_ms);
     }
 
@@ -382,6 +398,7 @@ impl<F: Flash> Lock<F> {
                 }
             }
         }
+        self.outbound.forget_place(Peers::candidate_place());
     }
 
     /// Whether the bolt is sensed at one of its ends.

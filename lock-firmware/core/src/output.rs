@@ -9,7 +9,7 @@ use drawbridge_protocol::psk::PskGeneration;
 use drawbridge_protocol::reason::Reason;
 use drawbridge_protocol::receipt::Receipt;
 use drawbridge_protocol::report::Cause;
-use drawbridge_protocol::session::Label;
+use drawbridge_protocol::session::{Label, MAX_AGE_MS};
 use heapless::Deque;
 
 use crate::flash::Flash;
@@ -97,6 +97,16 @@ pub(crate) struct Outbound {
 impl Outbound {
     pub(crate) fn forget_link(&mut self, link: LinkId) {
         self.sending.take_if(|sending| sending.link == link);
+    }
+
+    /// Everybody is gone.
+    pub(crate) fn forget_all(&mut self) {
+        self.replies.clear();
+    }
+
+    /// Whoever had this place is gone: what waits for it must not reach the next one there.
+    pub(crate) fn forget_place(&mut self, gone: Place) {
+        self.replies.retain(|(place, _)| *place != gone);
     }
 
     /// A candidate got a place of its own: what waits for it goes along.
@@ -226,6 +236,12 @@ impl<F: Flash> Lock<F> {
             return true;
         };
         let Some(link) = live.link else { return true };
+        if now_ms >= live.born_ms.saturating_add(MAX_AGE_MS) {
+            if let Some(state) = self.links.get_mut(link) {
+                state.closing = true;
+            }
+            return true;
+        }
         let mut record = [0; drawbridge_protocol::link_message::MAX_RECORD];
         match live.session.seal(plaintext, &mut record) {
             Ok(record) => self.outbound.sending = sending(link, &LinkMessage::Record(record)),

@@ -2,7 +2,7 @@
 
 use drawbridge_protocol::claim::Claim;
 use drawbridge_protocol::entropy::Entropy;
-use drawbridge_protocol::ids::{Digest32, OwnershipId};
+use drawbridge_protocol::ids::{Digest32, LockEpoch, OwnershipId};
 use drawbridge_protocol::keys::LinkKey;
 use drawbridge_protocol::log_record::LogEvent;
 use drawbridge_protocol::psk::PskRing;
@@ -10,6 +10,7 @@ use drawbridge_protocol::reason::Reason;
 use drawbridge_protocol::receipt::Receipt;
 use drawbridge_protocol::report::Cause;
 
+use crate::actuation::Recipients;
 use crate::flash::Flash;
 use crate::history::{Entry, Room};
 use crate::lock::Lock;
@@ -118,7 +119,10 @@ impl<F: Flash> Lock<F> {
 
     /// Erases owner, peers and their keys; keeps the log and raises the policy epoch, so that no
     /// old grant comes back to life.
-    pub(crate) fn factory_reset(&mut self, now_ms: u64) {
+    ///
+    /// A new lock epoch begins: the next owner may sign with the same key as the last one, and
+    /// what was signed before must stay dead.
+    pub(crate) fn factory_reset(&mut self, now_ms: u64, entropy: &mut impl Entropy) {
         let Some(raised) = self.policy_epoch.checked_add(1) else {
             return;
         };
@@ -135,9 +139,14 @@ impl<F: Flash> Lock<F> {
             return;
         }
         self.policy_epoch = raised;
+        self.epoch = LockEpoch(entropy.bytes());
         self.owner = None;
         self.window = None;
         self.peers.clear();
+        self.outbound.forget_all();
+        if let Some(ordered) = self.actuation.as_mut().and_then(|act| act.ordered.as_mut()) {
+            ordered.to = Recipients::default();
+        }
         self.grants.clear();
         self.decided = Default::default();
         for link in self.links.iter_mut() {

@@ -33,12 +33,12 @@ impl<F: Flash> Lock<F> {
         match request {
             HubToLock::PairInfoRequest => {
                 let reply = match &self.window {
-                    Some(window) => Reply::PairInfo {
+                    Some(window) if window.is_open(now_ms) => Reply::PairInfo {
                         window: window.nonce,
                         owned: self.owner.is_some(),
                         policy_epoch: self.policy_epoch,
                     },
-                    None => refuse(Reason::WindowClosed),
+                    _ => refuse(Reason::WindowClosed),
                 };
                 self.reply(from, reply);
             }
@@ -52,6 +52,7 @@ impl<F: Flash> Lock<F> {
                     .unwrap_or(from);
                 self.reply(to, reply);
             }
+            _ if !enrolled => self.reply(from, refuse(Reason::NotAllowed)),
             HubToLock::SessionInfoRequest { nonce, holder } => {
                 let holder = holder.or(self.owner.as_ref().map(|owner| owner.keys.identity));
                 self.reply(
@@ -62,7 +63,6 @@ impl<F: Flash> Lock<F> {
                     },
                 );
             }
-            _ if !enrolled => self.reply(from, refuse(Reason::NotAllowed)),
             HubToLock::Command { statement } => self.handle_command(from, statement, now_ms),
             HubToLock::Query { statement } => self.handle_query(from, statement, now_ms),
             HubToLock::PresentGrant { statement } => {
@@ -143,7 +143,9 @@ impl<F: Flash> Lock<F> {
         standing(&verified.grant, owner, self.policy_epoch)?;
         verified.grant.holder.check().map_err(|_| Reason::Form)?;
         let hash = verified.hash;
-        self.grants.insert(verified);
+        let peers = &self.peers;
+        self.grants
+            .insert(verified, |link| peers.find(link).is_some());
         Ok(hash)
     }
 

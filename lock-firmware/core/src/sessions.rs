@@ -94,15 +94,24 @@ impl<F: Flash> Lock<F> {
         purpose: Purpose,
         now_ms: u64,
     ) -> Option<Place> {
+        let place = Peers::candidate_place();
+        // Message 1 proves nothing, so it must not take the place of somebody who did prove that
+        // he has the code and is still here.
+        let taken = self.peers.get(place).is_some_and(|known| {
+            let here = known
+                .session
+                .as_ref()
+                .is_some_and(|live| live.link.is_some());
+            here && known.record.link != responder.peer
+        });
         let window = self
             .window
             .as_mut()
             .filter(|window| window.is_open(now_ms))?;
-        if purpose != Purpose::Pair || responder.generation != 0 || !window.attempt() {
+        if taken || purpose != Purpose::Pair || responder.generation != 0 || !window.attempt() {
             return None;
         }
         responder.peer.check().ok()?;
-        let place = Peers::candidate_place();
         // A candidate that has proven itself keeps its session until the new one is proven too.
         if self
             .peers
@@ -207,13 +216,21 @@ impl<F: Flash> Lock<F> {
         } else {
             peer.session.as_mut()?
         };
-        if now_ms >= live.born_ms + MAX_AGE_MS {
+        if now_ms >= live.born_ms.saturating_add(MAX_AGE_MS) {
             return None;
         }
         let opened = live.session.open(record, plain).ok()?;
         let (len, moved) = (opened.plaintext.len(), opened.moved);
-        let left = live.link.replace(link).filter(|old| *old != link);
+        let label = moved.then(|| {
+            let label = Label::generate(entropy);
+            live.session.offer_next(label);
+            label
+        });
+        // Where the peer was until now: the link that the session left, or that of the session
+        // which the fresh one replaces.
+        let mut left = live.link.replace(link);
         if is_fresh {
+            left = peer.session.as_ref().and_then(|old| old.link);
             peer.session = peer.fresh.take();
             peer.handshakes += 1;
         }
@@ -226,13 +243,15 @@ impl<F: Flash> Lock<F> {
             self.halt();
             return None;
         }
-        if let Some(old) = left.and_then(|old| self.links.get_mut(old)) {
+        if let Some(old) = left
+            .filter(|old| *old != link)
+            .and_then(|old| self.links.get_mut(old))
+        {
             old.proven = None;
             old.closing = true;
         }
         self.links.get_mut(link)?.proven = Some(place);
-        if moved {
-            let label = Label::generate(entropy);
+        if let Some(label) = label {
             self.reply(place, Reply::NextLabel(label));
         }
         if is_fresh {

@@ -3,9 +3,7 @@
 //! Guards: locks that obey a captured command again (Ultraloq, S32), that re-drive the motor after
 //! a power loss, or that answer a repeat with a guess.
 
-mod bench;
-
-use bench::{Home, Owned, Peer, Seeded, outcome, refusal, sign};
+use crate::bench::{Home, Owned, Peer, Seeded, outcome, refusal, sign};
 use drawbridge_lock::flash::model::Tear;
 use drawbridge_protocol::command::Action;
 use drawbridge_protocol::grant::Rights;

@@ -1,0 +1,302 @@
+//! S05, S15: nothing but a valid command moves the bolt, and hostile bytes get one kind of answer.
+//!
+//! Guards: TTLock's parser, which trusted a length from the air, and locks that open on garbage.
+
+use drawbridge_lock::LinkId;
+use drawbridge_protocol::command::Action;
+use drawbridge_protocol::entropy::Entropy;
+use drawbridge_protocol::hello::Purpose;
+use drawbridge_protocol::outcome::Verdict;
+use drawbridge_protocol::tunnel::HubToLock;
+
+use crate::bench::{Home, Owned, PACKET, Peer, Seeded, renumbered};
+use crate::lane::{print_count, rounds};
+
+const STRANGER: LinkId = LinkId(9);
+
+/// A fresh link, one packet on it, and what the lock said after its hello.
+fn poke(home: &mut Home, packets: &[&[u8]]) -> Vec<Vec<u8>> {
+    let now = home.now;
+    home.lock().link_down(STRANGER, now);
+    assert!(home.link_up(STRANGER));
+    home.packets.clear();
+    for packet in packets {
+        home.packet(STRANGER, packet);
+    }
+    home.packets.drain(..).map(|(_, bytes)| bytes).collect()
+}
+
+/// The one answer that a stranger may get: a fragment with the one byte that says no.
+fn is_denial(answer: &[u8]) -> bool {
+    matches!(answer, [_, 1, 0, 15])
+}
+
+#[test]
+fn s05_every_length_of_packet_is_denied_or_waited_for() {
+    let mut owned = Owned::new(1);
+    let before = owned.home.lock().status();
+    let mut dice = Seeded::new(1);
+    for len in 0..=PACKET + 1 {
+        for kind in 0..4 {
+            let mut packet = vec![0; len];
+            dice.fill(&mut packet);
+            // Random, then with a first fragment's head and a declared length: too short, right, huge.
+            if let (1.., [head, low, high, ..]) = (kind, packet.as_mut_slice()) {
+                let declared = [0, len.saturating_sub(3) as u16, u16::MAX][kind - 1];
+                (*head, [*low, *high]) = (0x80, declared.to_le_bytes());
+            }
+            for answer in poke(&mut owned.home, &[&packet]) {
+                assert!(
+                    is_denial(&answer),
+                    "{len} bytes, kind {kind}: {answer:02x?}"
+                );
+            }
+        }
+    }
+    let after = owned.home.lock().status();
+    assert_eq!(after, before);
+    owned.hub.session_info(&mut owned.home);
+}
+
+/// The packets of one message that `send` makes, caught before the lock sees them.
+fn caught(owned: &mut Owned, send: impl FnOnce(&mut Peer, &mut Home)) -> Vec<Vec<u8>> {
+    let mut nowhere = Home::new(98);
+    let before = owned.hub.sent.len();
+    send(&mut owned.hub, &mut nowhere);
+    owned.hub.sent.split_off(before)
+}
+
+#[test]
+fn s05_every_flipped_bit_of_a_record_is_denied_and_changes_nothing() {
+    let mut owned = Owned::new(2);
+    let statement = owned.sign(Action::Unlock);
+    let request = HubToLock::Command {
+        statement: &statement,
+    };
+    let sent = caught(&mut owned, |hub, home| hub.send(home, &request));
+    // On a link of its own the flipper numbers the fragments itself.
+    let packets = renumbered(&sent);
+    let before = owned.home.lock().status();
+    for index in 0..packets.len() {
+        for bit in 0..packets[index].len() * 8 {
+            let mut flipped = packets.clone();
+            flipped[index][bit / 8] ^= 1 << (bit % 8);
+            let both: Vec<&[u8]> = flipped.iter().map(Vec::as_slice).collect();
+            let answers = poke(&mut owned.home, &both);
+            assert!(
+                answers.iter().all(|answer| is_denial(answer)),
+                "packet {index} bit {bit}"
+            );
+            assert!(
+                bit < 24 || answers.len() == 1,
+                "packet {index} bit {bit}: {answers:02x?}"
+            );
+        }
+    }
+    assert_eq!(owned.home.lock().status(), before);
+    assert_eq!(owned.home.bolt.starts, 0);
+    // Untouched, the same packets are good: the flips were what failed.
+    for packet in &sent {
+        owned.home.packet(owned.hub.link, packet);
+    }
+    assert_eq!(owned.home.bolt.starts, 1);
+}
+
+#[test]
+fn s05_s06_every_flipped_bit_of_hello_and_handshake_is_denied() {
+    // The initiator's hello is 4 to 8 bytes: version, features and purpose are all in here.
+    let mut owned = Owned::new(3);
+    let mut flips = 0;
+    for bit in 0.. {
+        owned.home.pass_time(1_000);
+        let mut thief = Peer::new(&mut owned.home, STRANGER.0);
+        thief.secret = owned.hub.secret.clone();
+        thief.ring = owned.hub.ring.clone();
+        assert!(thief.connect(&mut owned.home));
+        // Message 1 for this very link, with the right keys, caught.
+        let mut nowhere = Home::new(98);
+        nowhere.factory = owned.home.factory.clone();
+        thief.shake(&mut nowhere, Purpose::Session);
+        let sent = thief.sent.clone();
+        let Some((index, bit)) = locate(&sent, bit) else {
+            break;
+        };
+        let mut flipped = sent.clone();
+        flipped[index][bit / 8] ^= 1 << (bit % 8);
+        owned.home.packets.clear();
+        for packet in &flipped {
+            owned.home.packet(STRANGER, packet);
+        }
+        let answers: Vec<_> = owned
+            .home
+            .packets
+            .drain(..)
+            .map(|(_, bytes)| bytes)
+            .collect();
+        assert!(
+            answers.iter().all(|answer| is_denial(answer)),
+            "packet {index} bit {bit}: {answers:02x?}"
+        );
+        let now = owned.home.now;
+        owned.home.lock().link_down(STRANGER, now);
+        flips += 1;
+    }
+    assert!(flips > 800, "{flips}");
+    owned.hub.session_info(&mut owned.home);
+}
+
+fn locate(packets: &[Vec<u8>], mut bit: usize) -> Option<(usize, usize)> {
+    for (index, packet) in packets.iter().enumerate() {
+        if bit < packet.len() * 8 {
+            return Some((index, bit));
+        }
+        bit -= packet.len() * 8;
+    }
+    None
+}
+
+#[test]
+fn s05_every_flipped_bit_and_length_inside_an_authentic_session_moves_nothing() {
+    let mut owned = Owned::new(4);
+    let statement = owned.sign(Action::Unlock);
+    let mut buffer = [0; 1_024];
+    let plain = HubToLock::Command {
+        statement: &statement,
+    }
+    .encode(&mut buffer)
+    .unwrap()
+    .to_vec();
+    let mut hostile: Vec<Vec<u8>> = (0..plain.len()).map(|len| plain[..len].to_vec()).collect();
+    for bit in 0..plain.len() * 8 {
+        let mut flipped = plain.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        hostile.push(flipped);
+    }
+    for (index, bytes) in hostile.iter().enumerate() {
+        if !owned.home.dropped_links.is_empty() {
+            owned.home.dropped_links.clear();
+            assert!(owned.hub.resume(&mut owned.home));
+        }
+        // A flip can turn the request into a query for the same command: that one is answered.
+        owned.hub.send_plain(&mut owned.home, bytes);
+        owned.hub.receive(&mut owned.home);
+        assert_eq!(owned.home.bolt.starts, 0, "input {index}");
+    }
+    owned.home.dropped_links.clear();
+    assert!(owned.hub.resume(&mut owned.home));
+    let done = owned.hub.command(&mut owned.home, &statement).unwrap();
+    assert_eq!(done.verdict, Verdict::Done);
+}
+
+#[test]
+fn s15_no_garbage_reaches_the_motor() {
+    let (full, seed) = (100_000, 15);
+    let ran = rounds(full, 20);
+    let mut dice = Seeded::new(seed);
+    let mut owned = Owned::new(seed);
+    let unsent = owned.sign(Action::Unlock);
+    let request = HubToLock::Command { statement: &unsent };
+    let mut corpus = owned.hub.sent.clone();
+    corpus.extend(caught(&mut owned, |hub, home| hub.send(home, &request)));
+    // The caught record itself is a valid command: it must never appear whole, so it loses a byte.
+    corpus.last_mut().unwrap().pop();
+    let single: Vec<_> = corpus
+        .iter()
+        .flat_map(|packet| renumbered(std::slice::from_ref(packet)))
+        .collect();
+    corpus.extend(single);
+    for round in 0..ran {
+        let link = LinkId(dice.below(4) as u8 + 2);
+        match dice.below(12) {
+            0 => {
+                let now = owned.home.now;
+                owned.home.lock().link_down(link, now);
+            }
+            1 | 2 => {
+                owned.home.link_up(link);
+            }
+            3 => owned.home.pass_time(dice.below(1_500)),
+            4 if dice.below(50) == 0 => owned.home.press_button(),
+            5 if dice.below(500) == 0 => owned.home.boot().unwrap(),
+            _ => {
+                let packet = hostile_packet(&mut dice, &corpus);
+                owned.home.packet(link, &packet);
+            }
+        }
+        owned.home.packets.clear();
+        owned.home.dropped_links.clear();
+        assert_eq!(owned.home.bolt.starts, 0, "round {round} seed {seed}");
+    }
+    assert!(owned.home.lock().status().owned && !owned.home.lock().is_halted());
+    for link in 2..6 {
+        let now = owned.home.now;
+        owned.home.lock().link_down(LinkId(link), now);
+    }
+    owned.home.pass_time(20_000);
+    owned.rejoin();
+    let statement = owned.sign(Action::Unlock);
+    assert_eq!(
+        owned
+            .hub
+            .command(&mut owned.home, &statement)
+            .unwrap()
+            .verdict,
+        Verdict::Done
+    );
+    print_count("garbage_packets", ran, full, seed);
+}
+
+fn hostile_packet(dice: &mut Seeded, corpus: &[Vec<u8>]) -> Vec<u8> {
+    if dice.below(3) == 0 {
+        let mut bytes = vec![0; dice.below(PACKET as u64 + 2) as usize];
+        dice.fill(&mut bytes);
+        return bytes;
+    }
+    let mut bytes = corpus[dice.below(corpus.len() as u64) as usize].clone();
+    for _ in 0..dice.below(4) {
+        let at = dice.below(bytes.len() as u64) as usize;
+        match dice.below(3) {
+            0 => bytes[at] ^= 1 << dice.below(8),
+            1 => bytes.truncate(at.max(1)),
+            _ => bytes[at] = dice.below(256) as u8,
+        }
+    }
+    bytes
+}
+
+#[test]
+fn s15_motor_has_one_caller() {
+    // The order to move is made in one function, which writes the intent first.
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
+    let (mut assignments, mut moves) = (Vec::new(), Vec::new());
+    let mut files: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.retain(|path| path.extension().is_some_and(|ext| ext == "rs"));
+    assert!(files.len() > 15);
+    for path in files {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        for line in std::fs::read_to_string(&path).unwrap().lines() {
+            let code = line.split("//").next().unwrap();
+            if code.contains("motor = Some(") && !code.contains("Motor::Stop") {
+                assignments.push((name.clone(), code.trim().to_owned()));
+            }
+            if code.contains("Motor::Throw") || code.contains("Motor::Draw") {
+                moves.push(name.clone());
+            }
+        }
+    }
+    assert_eq!(
+        assignments,
+        [(
+            "actuation.rs".to_owned(),
+            "self.motor = Some(order);".to_owned()
+        )]
+    );
+    assert_eq!(moves, ["actuation.rs", "actuation.rs"]);
+    let source = std::fs::read_to_string(format!("{folder}/actuation.rs")).unwrap();
+    let intent = source.find("Entry::new(LogEvent::Intent").unwrap();
+    let write = source.find("history.write(&intent").unwrap();
+    assert!(intent < write && write < source.find("self.motor = Some(order);").unwrap());
+}

@@ -1,0 +1,18 @@
+//! The whole lock core on a table: what strangers, relays, guests, peers and power cuts can do to it.
+
+mod admission_order;
+mod bench;
+mod bounds;
+mod claim_faults;
+mod garbage;
+mod lane;
+mod log_chain;
+mod one_command_one_turn;
+mod ownership_ends;
+mod pairing_power_cuts;
+mod pairing_window;
+mod psk_rotation;
+mod replay;
+mod restart;
+mod sessions;
+mod table_floods;

@@ -1,0 +1,239 @@
+//! S14 and the life of a session: it outlives its link, resumes in zero round trips, and whoever
+//! proves nothing is gone in seconds.
+//!
+//! Guards: locks whose two links are held by strangers, and sessions that a second phone keeps open.
+
+use drawbridge_lock::LinkId;
+use drawbridge_protocol::command::Action;
+use drawbridge_protocol::hello::{InitiatorHello, Purpose};
+use drawbridge_protocol::link_message::LinkMessage;
+use drawbridge_protocol::outcome::Verdict;
+use drawbridge_protocol::session::{MAX_AGE_MS, MAX_RECORDS};
+use drawbridge_protocol::tunnel::HubToLock;
+
+use crate::bench::{Home, Owned, Peer};
+
+#[test]
+fn session_resumes_on_link_after_link_without_a_handshake() {
+    let mut owned = Owned::new(1);
+    let handshakes = owned.hub.session_info(&mut owned.home).handshakes;
+    let mut ids = Vec::new();
+    for link in 0..20 {
+        assert!(
+            owned.hub.resume(&mut owned.home),
+            "link {link}: no label at hand"
+        );
+        let sent = owned.hub.sent.len();
+        let statement = owned.sign(Action::Lock);
+        // The first packet on the new link is a record already; its id is bytes 4 to 11.
+        let first = owned.hub.sent[sent].clone();
+        assert_eq!(first[3], 5);
+        ids.push(first[4..12].to_vec());
+        let done = owned.hub.command(&mut owned.home, &statement).unwrap();
+        assert_eq!(done.verdict, Verdict::Done);
+    }
+    assert_eq!(
+        owned.hub.session_info(&mut owned.home).handshakes,
+        handshakes
+    );
+    ids.sort();
+    ids.dedup();
+    assert_eq!(
+        ids.len(),
+        20,
+        "an id that comes back follows the lock around"
+    );
+}
+
+#[test]
+fn resumed_session_moves_and_its_old_link_is_closed() {
+    let mut owned = Owned::new(2);
+    let old = owned.hub.link;
+    // The old link is half open: nobody told the lock that it is gone.
+    owned.hub.link = LinkId(7);
+    assert!(owned.hub.resume(&mut owned.home));
+    owned.home.dropped_links.clear();
+    owned.hub.session_info(&mut owned.home);
+    assert_eq!(owned.home.dropped_links, [old]);
+}
+
+#[test]
+fn fresh_session_replaces_the_old_one_with_its_first_record_and_closes_its_link() {
+    let mut owned = Owned::new(3);
+    let mut again = Peer::new(&mut owned.home, 7);
+    again.secret = owned.hub.secret.clone();
+    again.ring = owned.hub.ring.clone();
+    assert!(again.connect(&mut owned.home));
+    assert!(again.shake(&mut owned.home, Purpose::Session));
+    // Message 1 and 2 alone change nothing.
+    owned.hub.session_info(&mut owned.home);
+    assert_eq!(owned.home.lock().status().sessions, 1);
+    again.session_info(&mut owned.home);
+    assert_eq!(owned.home.lock().status().sessions, 1);
+    assert!(owned.home.dropped_links.contains(&owned.hub.link));
+    assert!(
+        owned.hub.resume(&mut owned.home),
+        "its label is known, to the peer alone"
+    );
+    let said = owned.hub.ask(&mut owned.home, &HubToLock::ReportRequest);
+    assert!(said.is_empty() && owned.hub.denied);
+}
+
+#[test]
+fn unknown_session_is_denied_and_the_same_link_can_shake_hands() {
+    let mut owned = Owned::new(4);
+    owned.home.boot().unwrap();
+    assert!(owned.hub.resume(&mut owned.home));
+    let said = owned.hub.ask(&mut owned.home, &HubToLock::ReportRequest);
+    assert!(said.is_empty() && owned.hub.denied);
+    assert!(owned.home.dropped_links.is_empty());
+    assert!(owned.hub.shake(&mut owned.home, Purpose::Session));
+    owned.present();
+}
+
+#[test]
+fn session_ends_after_twelve_hours_in_both_directions() {
+    let mut owned = Owned::new(5);
+    owned.home.pass_time(MAX_AGE_MS - 1);
+    owned.hub.session_info(&mut owned.home);
+    owned.home.pass_time(1);
+    // Something happens at the door, and nothing is sealed for it any more.
+    owned.home.bolt.position = drawbridge_protocol::report::Position::Unlocked;
+    let (sensors, now) = (owned.home.sensors(), owned.home.now);
+    owned.home.lock().handle_sensors(sensors, now);
+    owned.home.settle();
+    assert!(owned.hub.receive(&mut owned.home).is_empty());
+    assert_eq!(owned.home.dropped_links, [owned.hub.link]);
+    assert!(owned.hub.resume(&mut owned.home));
+    let said = owned.hub.ask(&mut owned.home, &HubToLock::ReportRequest);
+    assert!(said.is_empty() && owned.hub.denied);
+    assert!(owned.hub.shake(&mut owned.home, Purpose::Session));
+    owned.present();
+}
+
+#[test]
+fn session_ends_after_its_records_and_the_next_handshake_works() {
+    let mut owned = Owned::new(6);
+    let used = owned.hub.session.as_ref().unwrap().records_sealed();
+    for _ in used..MAX_RECORDS {
+        owned.hub.send(&mut owned.home, &HubToLock::PairInfoRequest);
+        owned.home.packets.clear();
+        if !owned.home.dropped_links.is_empty() {
+            break;
+        }
+    }
+    assert!(
+        !owned.hub.session.as_mut().unwrap().can_resume() || !owned.home.dropped_links.is_empty()
+    );
+    owned.rejoin();
+}
+
+#[test]
+fn handshakes_are_limited_and_live_sessions_are_exempt() {
+    let mut owned = Owned::new(7);
+    owned.home.pass_time(60_000);
+    let mut stranger = Peer::new(&mut owned.home, 2);
+    for _ in 0..30 {
+        let now = owned.home.now;
+        owned.home.lock().link_down(stranger.link, now);
+        assert!(stranger.connect(&mut owned.home));
+        assert!(!stranger.shake(&mut owned.home, Purpose::Session) && stranger.denied);
+    }
+    // The bucket is empty: even an enrolled key waits, the live session does not.
+    let mut again = Peer::new(&mut owned.home, 2);
+    again.secret = owned.hub.secret.clone();
+    again.ring = owned.hub.ring.clone();
+    assert!(again.connect(&mut owned.home));
+    assert!(!again.shake(&mut owned.home, Purpose::Session));
+    assert!(owned.hub.resume(&mut owned.home));
+    owned.hub.session_info(&mut owned.home);
+    owned.home.pass_time(1_000);
+    assert!(again.connect(&mut owned.home));
+    assert!(again.shake(&mut owned.home, Purpose::Session));
+}
+
+#[test]
+fn s14_peer_without_proof_is_gone_two_seconds_after_its_first_frame_or_ten_after_link_up() {
+    let hello = {
+        let mut buffer = [0; 48];
+        let hello = InitiatorHello {
+            version: 1,
+            features: 0,
+            purpose: Purpose::Session,
+        };
+        hello.encode(&mut buffer).unwrap().to_vec()
+    };
+    // (when its first frame comes, whether the window is open, when it must be gone)
+    for (frame_at, window, gone_at) in [
+        (None, false, 10_000),
+        (Some(0), false, 2_000),
+        (Some(3_000), false, 5_000),
+        (Some(9_000), false, 10_000),
+        (None, true, 60_000),
+        (Some(1_000), true, 60_000),
+    ] {
+        let mut home = Home::new(8);
+        if window {
+            home.press_button();
+        }
+        let mut stranger = Peer::new(&mut home, 2);
+        assert!(stranger.connect(&mut home));
+        if let Some(at) = frame_at {
+            home.pass_time(at);
+            stranger.send_message(&mut home, &LinkMessage::InitiatorHello(&hello));
+        }
+        // Frames that prove nothing buy no time.
+        let rest = gone_at - home.now;
+        home.pass_time(rest - 1);
+        stranger.send_message(&mut home, &LinkMessage::InitiatorHello(&hello));
+        assert_eq!(home.lock().next_deadline().unwrap().min(gone_at), gone_at);
+        let still = if frame_at.is_none() && !window {
+            gone_at
+        } else {
+            home.now
+        };
+        assert!(
+            home.dropped_links.is_empty(),
+            "{frame_at:?} {window} at {still}"
+        );
+        home.pass_time(1);
+        assert_eq!(home.dropped_links, [stranger.link], "{frame_at:?} {window}");
+    }
+}
+
+#[test]
+fn s14_one_stranger_at_a_time_and_a_proven_link_stays() {
+    let mut owned = Owned::new(9);
+    assert!(owned.home.link_up(LinkId(2)));
+    assert!(!owned.home.link_up(LinkId(3)), "two links at once");
+    let now = owned.home.now;
+    owned.home.lock().link_down(LinkId(2), now);
+    let mut home = Home::new(10);
+    assert!(home.link_up(LinkId(2)));
+    assert!(!home.link_up(LinkId(3)), "a second one that proved nothing");
+    assert!(!home.link_up(LinkId(2)), "a link that is up already");
+    owned.home.pass_time(600_000);
+    owned.hub.session_info(&mut owned.home);
+}
+
+#[test]
+fn every_refusal_to_a_stranger_is_the_same_byte() {
+    let mut owned = Owned::new(11);
+    let mut answers = Vec::new();
+    let garbage: [LinkMessage<'_>; 6] = [
+        LinkMessage::Handshake1(&[0; 100]),
+        LinkMessage::Handshake1(&[1; 99]),
+        LinkMessage::Handshake2(&[0; 96]),
+        LinkMessage::LockHello(&[0; 20]),
+        LinkMessage::Record(&[0; 64]),
+        LinkMessage::InitiatorHello(&[0; 49]),
+    ];
+    for message in garbage {
+        let mut stranger = Peer::new(&mut owned.home, 2);
+        owned.home.pass_time(2_000);
+        assert!(stranger.connect(&mut owned.home));
+        stranger.send_message(&mut owned.home, &message);
+        answers.extend(stranger.messages(&mut owned.home));
+    }
+    assert_eq!(answers, vec![vec![15]; 6]);
+}
