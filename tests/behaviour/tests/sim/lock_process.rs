@@ -103,8 +103,11 @@ impl LockProcess {
     }
 
     pub(crate) fn ask(&mut self, line: &str) -> Value {
-        let stream = self.control.get_mut();
-        stream.write_all(format!("{line}\n").as_bytes()).unwrap();
+        self.ask_bytes(format!("{line}\n").as_bytes())
+    }
+
+    pub(crate) fn ask_bytes(&mut self, bytes: &[u8]) -> Value {
+        self.control.get_mut().write_all(bytes).unwrap();
         let mut answer = String::new();
         self.control.read_line(&mut answer).unwrap();
         serde_json::from_str(&answer).unwrap()

@@ -3,6 +3,7 @@
 mod air_peer;
 mod air_wire;
 mod dead_or_alive;
+mod faults;
 mod hostile_bytes;
 mod lock_process;
 mod owner;
