@@ -122,8 +122,15 @@ impl Peer {
         }
     }
 
-    /// A new link and a new session: on the newest psk, else on the one before it.
+    /// A new link, and on it the session there is; else a new one, on the newest psk or the one
+    /// before it.
     pub(crate) fn join(&mut self, purpose: Purpose) -> Result<(), Gone> {
+        if self.session.as_mut().is_some_and(Session::resume) {
+            self.link_up()?;
+            if self.session_info().is_ok() {
+                return Ok(());
+            }
+        }
         let newest = self.ring.current.clone();
         let previous = self.ring.previous.clone();
         for psk in [Some(newest), previous].into_iter().flatten() {

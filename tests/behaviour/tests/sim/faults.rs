@@ -61,8 +61,8 @@ fn i2_i3_a_result_lost_with_its_link_is_learnt_by_asking() {
         let statement = bench.owner.sign(action);
         let before = bench.status()["motor_actuations"].as_u64().unwrap();
         for _ in 0..times {
-            // A signed answer is the only message of the lock with over 250 bytes here.
-            bench.knob(r#"{"do":"drop","to_hub":1,"at_least":250,"close":true}"#);
+            // An outcome has about 250 bytes, everything else the lock says here fewer than 240.
+            bench.knob(r#"{"do":"drop","to_hub":1,"at_least":240,"close":true}"#);
             assert!(bench.command(&statement).is_err());
             assert_eq!(bench.status()["drops_left"]["to_hub"], 0);
             bench.owner.rejoin().unwrap();
@@ -136,7 +136,8 @@ fn a_delay_applies_to_each_packet_each_way() {
     let started = Instant::now();
     bench.owner.hub.session_info().unwrap();
     let taken = started.elapsed();
-    assert!(taken >= Duration::from_millis(120), "{taken:?}");
+    // The lock's clock has whole milliseconds: up to one is missing each way.
+    assert!(taken >= Duration::from_millis(118), "{taken:?}");
     bench.knob(r#"{"do":"delay","ms":0}"#);
 }
 
