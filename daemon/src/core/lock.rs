@@ -8,6 +8,7 @@ use drawbridge_protocol::keys::IdentityKey;
 use drawbridge_protocol::log_record::LogCursor;
 use drawbridge_protocol::psk::Generation;
 use drawbridge_protocol::report::Report;
+use serde_json::Value;
 
 use super::binding::LockBinding;
 use super::event::Address;
@@ -132,6 +133,8 @@ pub(super) struct Lock {
     pub(super) ack: Option<PendingAck>,
     pub(super) log: LogStanding,
     pub(super) report: Option<Report>,
+    /// The same as it is published, with the bytes that the lock signed.
+    pub(super) state: Option<Value>,
     /// Ask for a report unless the lock sends one by itself until then.
     pub(super) report_at: Option<u64>,
     pub(super) is_online: Option<bool>,
@@ -167,6 +170,7 @@ impl Lock {
                 is_barred: false,
             },
             report: None,
+            state: None,
             report_at: None,
             is_online: None,
             offline_at: None,

@@ -49,7 +49,6 @@ impl Hub {
             facts(known) != facts(&report)
         });
         lock.report = Some(report.clone());
-        self.learn_head(id, report.log_seq, Some(report.log_head));
         let state = json!({
             "lock": report.position.name(),
             "door": report.door.name(),
@@ -59,6 +58,8 @@ impl Hub {
             "source": report.cause.name(),
             "report": base64(statement),
         });
+        lock.state = Some(state.clone());
+        self.learn_head(id, report.log_seq, Some(report.log_head));
         if is_news {
             self.outbox
                 .document(self.root.lock(id, "state"), text(&state));

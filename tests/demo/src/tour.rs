@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::report::{Failure, Report, Shown, failure, require};
 use crate::stage::Stage;
@@ -33,31 +33,42 @@ pub(crate) fn run(stage: &mut Stage, report: &mut Report) {
         );
     }
     report.show(
-        "unlock",
-        "unlocking Front: signed by the owner, carried by the hub",
-        || act(stage, &["unlock", "Front"], "Front", "UNLOCKED"),
+        "lock",
+        "locking Front: signed by its owner, carried by the hub",
+        || act(stage, &["lock", "Front"], "Front", "LOCKED"),
     );
-    report.show("lock", "locking Front again", || {
-        act(stage, &["lock", "Front"], "Front", "LOCKED")
+    report.show("unlock", "unlocking Front", || {
+        act(stage, &["unlock", "Front"], "Front", "UNLOCKED")
     });
     report.show(
         "local",
-        "unlocking Back without the broker, over the control socket",
-        || act(stage, &["unlock", "Back", "--local"], "Back", "UNLOCKED"),
+        "locking Back without the broker, over the control socket",
+        || act(stage, &["lock", "Back", "--local"], "Back", "LOCKED"),
     );
-    report.show("state", "asking Back where its bolt is", || {
-        let said = stage.owner.run(&["state", "Back"])?.done("state")?;
-        Ok(vec![("answer", said.json())])
-    });
+    for (step, way) in [("state", None), ("local state", Some("--local"))] {
+        let what = format!(
+            "asking Back where its bolt is {}",
+            way.unwrap_or("(over MQTT)")
+        );
+        report.show(step, &what, || {
+            let words: Vec<&str> = ["state", "Back"].into_iter().chain(way).collect();
+            let answer = stage.owner.run(&words)?.done("state")?.json();
+            require(
+                answer["current"] == json!(true),
+                format!("not proven current: {answer}"),
+            )?;
+            Ok(vec![("position", answer["position"].clone())])
+        });
+    }
     report.show("log", "reading the signed log of Front", || {
-        let said = stage
-            .owner
-            .run(&["lock", "log", "Front", "--local"])?
-            .done("lock log")?;
-        let lines: Vec<&str> = said.out.lines().collect();
+        let records = log(stage, "Front", &[])?;
+        let newest = records.last().cloned().unwrap_or_default();
+        let line = ["seq", "event", "command", "position"]
+            .map(|field| newest[field].to_string().replace('"', ""))
+            .join(" ");
         Ok(vec![
-            ("records", json!(lines.len())),
-            ("newest", json!(lines.last())),
+            ("records", json!(records.len())),
+            ("newest", json!(line)),
         ])
     });
     report.show(
@@ -80,7 +91,15 @@ fn pair(stage: &Stage, index: usize) -> Result<Shown, Failure> {
         status["core"]["owned"] == json!(true),
         format!("the lock says: {status}"),
     )?;
-    Ok(vec![("lock", json!(lock.id)), ("answer", said.json())])
+    let answer = said.json();
+    require(
+        answer["owned"] == json!(true),
+        format!("no receipt: {answer}"),
+    )?;
+    Ok(vec![
+        ("lock", json!(lock.id)),
+        ("hub may", answer["hub"]["rights"].clone()),
+    ])
 }
 
 fn act(stage: &Stage, words: &[&str], door: &str, position: &str) -> Result<Shown, Failure> {
@@ -136,14 +155,38 @@ fn kill_under_command(stage: &mut Stage) -> Result<Shown, Failure> {
 /// Every lock's log, checked record by record to the head that the lock signs.
 pub(crate) fn check_logs(stage: &Stage, report: &mut Report) {
     for lock in &stage.locks {
-        report.show(
-            &format!("whole log {}", lock.name),
-            &format!("checking the log of {} for gaps", lock.name),
-            || {
-                let words = ["lock", "log", &lock.name, "--all", "--local"];
-                let said = stage.owner.run(&words)?.done("lock log")?;
-                Ok(vec![("records", json!(said.out.lines().count()))])
-            },
-        );
+        let what = format!("checking the log of {} for gaps", lock.name);
+        report.show(&format!("whole log {}", lock.name), &what, || {
+            let records = log(stage, &lock.name, &["--all"])?;
+            require(records.len() >= 4, "the log is shorter than what was done")?;
+            let of = |event: &str| {
+                records
+                    .iter()
+                    .filter(|record| record["event"] == event)
+                    .count()
+            };
+            let (intents, outcomes) = (of("intent"), of("outcome"));
+            require(
+                intents == outcomes,
+                format!("{intents} intents, {outcomes} outcomes"),
+            )?;
+            Ok(vec![
+                ("records", json!(records.len())),
+                ("turns of the bolt", json!(intents)),
+            ])
+        });
     }
+}
+
+/// A lock's records, read and verified by its owner's command line: anything missing or changed is
+/// an error there.
+fn log(stage: &Stage, door: &str, more: &[&str]) -> Result<Vec<Value>, Failure> {
+    let words: Vec<&str> = ["lock", "log", door, "--local"]
+        .iter()
+        .chain(more)
+        .copied()
+        .collect();
+    let answer = stage.owner.run(&words)?.done("lock log")?.json();
+    let lines = answer["log"].as_array().cloned();
+    lines.ok_or_else(|| failure(format!("no log in: {answer}")))
 }

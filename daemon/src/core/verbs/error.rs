@@ -65,7 +65,7 @@ impl VerbError {
         Self::new(
             "not_pairing",
             "find a pairing with this lock",
-            "begin with `drawbridge lock pair`",
+            "begin with `drawbridge owner claim`",
         )
     }
 

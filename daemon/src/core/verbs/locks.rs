@@ -74,8 +74,10 @@ impl Hub {
     pub(super) fn lock_show(&self, which: &Which) -> Result<Value, VerbError> {
         let id = self.find_lock(&which.lock)?;
         let mut view = self.lock_view(id).ok_or_else(VerbError::unknown_lock)?;
-        let binding = self.locks.get(&id).map(|lock| &lock.binding);
-        if let (Some(view), Some(binding)) = (view.as_object_mut(), binding) {
+        let lock = self.locks.get(&id);
+        if let (Some(view), Some(lock)) = (view.as_object_mut(), lock) {
+            let binding = &lock.binding;
+            view.insert("state".into(), json!(lock.state));
             let grant = binding.verified_grant();
             let rights = grant.as_ref().map_or_else(Vec::new, |grant| {
                 grant.grant.rights.names().collect::<Vec<_>>()
