@@ -4,7 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
+use crate::context::Context;
 use crate::failure::{During, Failure};
+use crate::lane_log::LaneLog;
+
+/// What ships: all that a lock or a hub links.
+pub(crate) const SHIPPED: &[&str] = &[
+    "drawbridge-protocol",
+    "drawbridge-lock",
+    "drawbridge-lock-sim",
+    "drawbridge-daemon",
+];
 
 /// A package that is linked into one of the roots.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +74,22 @@ struct Kind {
 }
 
 impl Graph {
+    /// All that [`SHIPPED`] links.
+    ///
+    /// # Errors
+    /// When cargo fails, or as in [`Self::walk`].
+    pub(crate) fn of_what_ships(context: &Context, log: &mut LaneLog<'_>) -> Result<Self, Failure> {
+        let words = [
+            "metadata",
+            "--locked",
+            "--format-version",
+            "1",
+            "--all-features",
+        ];
+        let metadata = log.read(context.cargo(words))?;
+        Self::walk(&metadata, SHIPPED)
+    }
+
     /// Walks `cargo metadata --format-version 1 --all-features` from the named packages.
     ///
     /// # Errors

@@ -10,17 +10,9 @@ use std::collections::BTreeSet;
 use super::Report;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::graph::{Graph, Package};
+use crate::graph::{self, Graph, Package};
 use crate::lane_log::LaneLog;
 use crate::tree;
-
-/// What ships: all that a lock or a hub links.
-const ROOTS: &[&str] = &[
-    "drawbridge-protocol",
-    "drawbridge-lock",
-    "drawbridge-lock-sim",
-    "drawbridge-daemon",
-];
 
 /// Their folders, for the search in our own source.
 const FOLDERS: &[&str] = &["protocol/", "lock-firmware/", "daemon/"];
@@ -127,15 +119,7 @@ const SOURCE: &[&str] = &[
 ];
 
 pub(super) fn run(context: &Context, log: &mut LaneLog<'_>) -> Result<Report, Failure> {
-    let words = [
-        "metadata",
-        "--locked",
-        "--format-version",
-        "1",
-        "--all-features",
-    ];
-    let metadata = log.read(context.cargo(words))?;
-    let graph = Graph::walk(&metadata, ROOTS)?;
+    let graph = Graph::of_what_ships(context, log)?;
     let mut report = Report {
         problems: graph_problems(&graph),
         ..Report::default()
@@ -143,7 +127,7 @@ pub(super) fn run(context: &Context, log: &mut LaneLog<'_>) -> Result<Report, Fa
     report.notes.push(format!(
         "{} crates linked by {}",
         graph.packages.len(),
-        ROOTS.join(", ")
+        graph::SHIPPED.join(", ")
     ));
     let ciphers: Vec<String> = graph
         .packages
