@@ -191,7 +191,12 @@ impl Peer {
             return Err(Gone);
         };
         self.session = Some(initiator.finish(answer).map_err(|_| Gone)?);
-        // The first record proves the session, and its answer that the lock agrees.
+        // The first record proves the session, and its answer that the lock agrees. Who is not
+        // paired yet is told about the window and nothing else.
+        if purpose == Purpose::Pair {
+            let told = |said: &LockToHub<'_>| matches!(said, LockToHub::PairInfo { .. });
+            return self.ask(&HubToLock::PairInfoRequest, told).map(|_| ());
+        }
         self.session_info().map(|_| ())
     }
 
