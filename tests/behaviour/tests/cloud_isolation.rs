@@ -64,7 +64,12 @@ fn s31_hub_a_hears_nothing_of_hub_b_and_cannot_speak_for_it() {
         );
 
         let wanted = Duration::from_secs(seconds());
-        println!("S31 {} {} of {FULL} s", lane(), wanted.as_secs());
+        let seed = std::env::var("DRAWBRIDGE_SEED").unwrap_or_else(|_| "0".to_owned());
+        println!(
+            "COUNT s31_seconds {} {} of {FULL} seed {seed}",
+            lane(),
+            wanted.as_secs()
+        );
         let until = Instant::now() + wanted;
         let (mut sent, mut acked, mut commands) = (0_u64, 0_u64, 0_u64);
         let mut next_command = Instant::now();

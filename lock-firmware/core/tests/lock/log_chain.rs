@@ -227,11 +227,13 @@ fn full_log_refuses_guests_and_lets_the_owner_act_with_a_visible_gap() {
     let oldest = owned.home.lock().status().log_oldest;
     assert_eq!(oldest, 1, "nothing was given up for want of an ack");
     let guest = owned.sign_by_hub(Action::Lock);
+    let starts = owned.home.bolt.starts;
     let refused = owned.hub.command(&mut owned.home, &guest).unwrap();
     assert_eq!(
         (refused.verdict, refused.reason),
         (Verdict::Refused, Reason::LogFull)
     );
+    assert_eq!(owned.home.bolt.starts, starts, "moved without an intent");
     // The owner goes on, and what was lost is counted and shows as a gap.
     work(&mut owned, |owned| {
         owned.home.lock().status().log_oldest > cursor.seq + 1
