@@ -310,6 +310,8 @@ impl<F: Flash> Lock<F> {
             // Without room for the record the count goes on.
             if self.note(&entry, Room::Optional, now_ms).is_some() {
                 self.strangers = 0;
+                // Nobody asks a lock that nothing happens to: the alarm must not wait for a visit.
+                self.announce(Cause::Sensor, None);
             }
             self.strangers_noted_ms = now_ms;
         }

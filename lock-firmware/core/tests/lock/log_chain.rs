@@ -362,7 +362,34 @@ fn s04_failures_of_strangers_are_one_record_with_a_count() {
         before + 1,
         "nothing new, no record"
     );
+    // The report that followed the record.
+    owned.hub.receive(&mut owned.home);
     let all = everything(&mut owned);
     let last = LogRecord::decode(all.last().unwrap()).unwrap();
     assert_eq!((last.event, last.count), (LogEvent::Strangers, Some(500)));
+}
+
+/// S02, S04. Guards: an alarm that lies in the lock until somebody happens to use the door. The
+/// report that names the new head is what makes the hub fetch the record.
+#[test]
+fn s02_strangers_written_down_are_reported_to_those_who_may_view() {
+    let mut owned = Owned::new(47);
+    let stranger = drawbridge_lock::LinkId(9);
+    assert!(owned.home.link_up(stranger));
+    owned.home.packet(stranger, &[0xff; 20]);
+    let now = owned.home.now;
+    owned.home.lock().link_down(stranger, now);
+    owned.hub.receive(&mut owned.home);
+    let before = owned.home.lock().status().log_newest;
+    owned.home.pass_time(600_000);
+    let said = owned.hub.receive(&mut owned.home);
+    let [LockToHub::Report { statement }] = said
+        .iter()
+        .map(|said| LockToHub::decode(said).unwrap())
+        .collect::<Vec<_>>()[..]
+    else {
+        panic!("no report came by itself: {said:?}");
+    };
+    let report = Report::verify(statement, &owned.home.factory.identity.public()).unwrap();
+    assert_eq!(report.log_seq, before + 1);
 }

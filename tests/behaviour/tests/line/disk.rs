@@ -1,0 +1,64 @@
+//! The hub's store: what was answered survives a crash, what was not may or may not be there.
+
+use std::collections::BTreeMap;
+
+use drawbridge_daemon::core::{LockBinding, Restored, StoreOp, Tree};
+
+/// Everything durable. A clone is an older copy of it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Disk {
+    trees: BTreeMap<Tree, BTreeMap<Vec<u8>, Vec<u8>>>,
+    bindings: BTreeMap<String, Vec<u8>>,
+}
+
+impl Disk {
+    pub(crate) fn apply(&mut self, ops: &[StoreOp]) {
+        for op in ops {
+            match op {
+                StoreOp::Put {
+                    tree, key, value, ..
+                } => {
+                    let tree = self.trees.entry(*tree).or_default();
+                    tree.insert(key.clone(), value.clone());
+                }
+                StoreOp::Delete { tree, key } => {
+                    self.trees.entry(*tree).or_default().remove(key);
+                }
+                StoreOp::SaveBinding { name, bytes } => {
+                    let bytes = bytes.danger_as_bytes().to_vec();
+                    self.bindings.insert(name.clone(), bytes);
+                }
+                StoreOp::RemoveBinding { name } => {
+                    self.bindings.remove(name);
+                }
+            }
+        }
+    }
+
+    /// What a hub that starts now finds.
+    pub(crate) fn restored(&self) -> Restored {
+        let records = |tree| {
+            let tree = self.trees.get(&tree).cloned().unwrap_or_default();
+            tree.into_iter().collect::<Vec<_>>()
+        };
+        Restored {
+            bindings: self.bindings(),
+            inbox: records(Tree::Inbox),
+            outbox: records(Tree::Outbox),
+            dedupe: records(Tree::Dedupe),
+            meta: records(Tree::Meta),
+            next_ticket: 0,
+        }
+    }
+
+    pub(crate) fn bindings(&self) -> Vec<LockBinding> {
+        let bytes = self.bindings.values();
+        bytes
+            .map(|bytes| LockBinding::decode(bytes).unwrap())
+            .collect()
+    }
+
+    pub(crate) fn count(&self, tree: Tree) -> usize {
+        self.trees.get(&tree).map_or(0, BTreeMap::len)
+    }
+}
