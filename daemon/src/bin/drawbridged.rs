@@ -53,7 +53,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let reason = chain(&error);
-            log::error!(event = "not_started", reason = reason.as_str(); "the daemon did not start");
+            log::error!(event = "failed", reason = reason.as_str(); "the daemon ends with an error");
             ExitCode::FAILURE
         }
     }

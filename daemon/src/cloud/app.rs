@@ -219,11 +219,12 @@ impl AppLink {
         }
     }
 
-    /// Publishes with QoS 1.
+    /// Publishes with QoS 1. `false`: the broker knows nobody who would get it (MQTT 5, reason
+    /// 0x10); a broker need not tell.
     ///
     /// # Errors
     /// [`AppError`]; see [`AppError::may_have_succeeded`].
-    pub async fn publish(&mut self, message: AppPublish) -> Result<(), AppError> {
+    pub async fn publish(&mut self, message: AppPublish) -> Result<bool, AppError> {
         let properties = PublishProperties {
             response_topic: message.response_topic,
             correlation_data: message.correlation.map(Into::into),
@@ -242,9 +243,8 @@ impl AppLink {
         let by = Instant::now() + self.timing.response;
         loop {
             match self.next_seen(by, "publishing").await? {
-                Seen::Acked(PubAckReason::Success | PubAckReason::NoMatchingSubscribers) => {
-                    return Ok(());
-                }
+                Seen::Acked(PubAckReason::Success) => return Ok(true),
+                Seen::Acked(PubAckReason::NoMatchingSubscribers) => return Ok(false),
                 Seen::Acked(reason) => {
                     return Err(AppError::NotAllowed {
                         act: "publishing",

@@ -1,5 +1,6 @@
 //! The task that drives the core.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -20,11 +21,17 @@ use super::wall::Clocks;
 /// wakes up below once a second (P09).
 const TURN: Duration = Duration::from_secs(5);
 
-/// How long a stop waits for what is in flight: a motor's longest travel and a way back.
-const DRAIN: Duration = Duration::from_secs(8);
+/// How long a stop waits for what is in flight: a motor's longest travel (6 s) and a way back.
+/// With [`LAST_WORDS`] it stays below 10 s.
+const DRAIN: Duration = Duration::from_secs(7);
 
 /// How long the broker then has to take what waits.
-const LAST_WORDS: Duration = Duration::from_secs(3);
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// An adapter ended although nobody told it to: what it was for no longer works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("go on: an adapter ended by itself")]
+pub struct AdapterEnded;
 
 /// Everything the task listens to.
 pub(super) struct Inputs {
@@ -43,6 +50,8 @@ pub(super) struct Driver {
     pub(super) broker: Broker,
     pub(super) desk: Desk,
     pub(super) radio: mpsc::Sender<RadioAction>,
+    /// What a full radio queue did not take and nothing repeats: links to let go of, the scan.
+    pub(super) owed: VecDeque<RadioAction>,
     pub(super) batches: mpsc::Sender<Batch>,
     pub(super) store: Store,
     pub(super) heart: Heart,
@@ -65,16 +74,27 @@ impl drawbridge_protocol::entropy::Entropy for Kernel {
 
 impl Driver {
     /// Runs until told to stop and everything in flight is told its end, or [`DRAIN`] has passed.
-    pub(super) async fn run(mut self, mut inputs: Inputs) {
+    ///
+    /// # Errors
+    /// [`AdapterEnded`]: the process is of no more use and is to be started anew. What was accepted
+    /// is on disk.
+    pub(super) async fn run(mut self, mut inputs: Inputs) -> Result<(), AdapterEnded> {
         let mut stopping: Option<tokio::time::Instant> = None;
+        let mut ended = Ok(());
+        let mut turn_at = tokio::time::Instant::now() + TURN;
         self.act();
         loop {
+            // By the clock, not when nothing else happens: a busy hub is alive, too.
+            if tokio::time::Instant::now() >= turn_at {
+                self.turn();
+                turn_at = tokio::time::Instant::now() + TURN;
+            }
             if let Some(deadline) = stopping
                 && (self.hub.is_idle() || tokio::time::Instant::now() >= deadline)
             {
                 break;
             }
-            let wake = self.next_wake(stopping);
+            let wake = self.next_wake(turn_at, stopping);
             let event = tokio::select! {
                 stored = inputs.stored.recv() => stored,
                 radio = inputs.radio.recv() => radio.map(HubEvent::Radio),
@@ -92,10 +112,7 @@ impl Driver {
                     },
                     None => None,
                 },
-                () = tokio::time::sleep_until(wake) => {
-                    self.turn();
-                    Some(HubEvent::Tick)
-                }
+                () = tokio::time::sleep_until(wake) => Some(HubEvent::Tick),
                 stop = inputs.stop.changed(), if stopping.is_none() => {
                     if stop.is_err() || *inputs.stop.borrow() {
                         log::info!(event = "stopping"; "finishing what is in flight");
@@ -107,6 +124,7 @@ impl Driver {
             };
             let Some(event) = event else {
                 log::error!(event = "adapter_ended"; "an adapter ended by itself; the daemon stops to be started anew");
+                ended = Err(AdapterEnded);
                 break;
             };
             self.handle(event);
@@ -131,6 +149,7 @@ impl Driver {
         drop(self.batches);
         while inputs.stored.recv().await.is_some() {}
         self.store.close().await;
+        ended
     }
 
     fn handle(&mut self, event: HubEvent) {
@@ -141,6 +160,12 @@ impl Driver {
 
     /// Carries out what the core asks for. An adapter that cannot take it answers at once.
     fn act(&mut self) {
+        while let Some(owed) = self.owed.pop_front() {
+            if let Err(refused) = self.radio.try_send(owed) {
+                self.owed.push_front(refused.into_inner());
+                break;
+            }
+        }
         let mut answers = Vec::new();
         loop {
             while let Some(action) = self.hub.poll_action() {
@@ -180,21 +205,33 @@ impl Driver {
         }
     }
 
-    /// A radio whose queue is full has a link that does not move: it is given up.
+    /// A radio whose queue is full has a link that does not move: it is given up. The core forgets
+    /// it at once; the radio is told once it listens again, or the lock would stay busy with a link
+    /// that nobody uses.
     fn send_radio(&mut self, action: RadioAction) -> Option<HubEvent> {
         let refused = self.radio.try_send(action).err()?.into_inner();
         let reason = crate::core::LinkFault::NoAdapter;
         Some(HubEvent::Radio(match refused {
             RadioAction::Connect { link, .. } => RadioEvent::ConnectFailed { link, reason },
             RadioAction::Send { link, .. } | RadioAction::Disconnect { link } => {
+                self.owed.push_back(RadioAction::Disconnect { link });
                 RadioEvent::LinkDown { link, reason }
             }
-            RadioAction::Scan { .. } => return None,
+            scan @ RadioAction::Scan { .. } => {
+                // Only the newest wish counts.
+                self.owed
+                    .retain(|owed| !matches!(owed, RadioAction::Scan { .. }));
+                self.owed.push_back(scan);
+                return None;
+            }
         }))
     }
 
-    fn next_wake(&self, stopping: Option<tokio::time::Instant>) -> tokio::time::Instant {
-        let turn = tokio::time::Instant::now() + TURN;
+    fn next_wake(
+        &self,
+        turn: tokio::time::Instant,
+        stopping: Option<tokio::time::Instant>,
+    ) -> tokio::time::Instant {
         let core = self
             .hub
             .next_deadline()

@@ -12,4 +12,5 @@ mod start;
 mod storage;
 mod wall;
 
+pub use driver::AdapterEnded;
 pub use start::{StartError, run};

@@ -1,5 +1,6 @@
 //! Start, in order: journal, store, keys, adapters, READY; and the way back on a signal.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,7 @@ use crate::store::{Store, StoreConfig, StoreError, StoreOpened};
 
 use super::cloud::Broker;
 use super::control::Desk;
-use super::driver::{Driver, Inputs, Kernel};
+use super::driver::{AdapterEnded, Driver, Inputs, Kernel};
 use super::wall::Clocks;
 use super::{restore, storage};
 
@@ -51,12 +52,20 @@ pub enum StartError {
     /// The runtime could not be built, or a signal not be caught.
     #[error("set up the runtime")]
     Runtime(#[source] std::io::Error),
+    /// It ran, and a part of it ended by itself.
+    #[error("run the daemon")]
+    Adapter(#[source] AdapterEnded),
+    /// It ran, and its core met a state that must not be.
+    #[error("run the daemon: its core ended by a panic; what was accepted is on disk")]
+    Core,
 }
 
 /// Runs the daemon until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// [`StartError`]: nothing was started, nothing changed but the first-start files.
+/// [`StartError`]. Before READY: nothing was started, nothing changed but the first-start files.
+/// [`StartError::Adapter`] and [`StartError::Core`] come later, and the service manager is to start
+/// the daemon anew.
 pub fn run(config: &Config) -> Result<(), StartError> {
     let state = &config.hub.state_dir;
     let (store, opened) =
@@ -123,6 +132,7 @@ async fn serve(
         broker: Broker::new(sender),
         desk: Desk::default(),
         radio: radio.actions,
+        owed: VecDeque::new(),
         batches,
         store,
         heart,
@@ -147,22 +157,32 @@ async fn serve(
     log::info!(event = "ready", hub = config.hub.id.as_str(), version = env!("CARGO_PKG_VERSION"); "ready");
 
     let mut core = tokio::spawn(driver.run(inputs));
-    tokio::select! {
-        _ = &mut core => {}
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    let early = tokio::select! {
+        ended = &mut core => Some(ended),
+        _ = terminate.recv() => None,
+        _ = interrupt.recv() => None,
+    };
     // Not being able to say so must not keep the daemon from stopping.
     let _ = ServiceManager.stopping();
-    let _ = stop.send(true);
-    if !core.is_finished() && core.await.is_err() {
-        log::error!(event = "core_panicked"; "the core ended by a panic; what was accepted is on disk");
-    }
+    let ended = match early {
+        Some(ended) => ended,
+        None => {
+            // The core may have ended in this very moment.
+            let _ = stop.send(true);
+            core.await
+        }
+    };
     watchdog.abort();
     control_task.abort();
     keeper.abort();
-    log::info!(event = "stopped"; "stopped");
-    Ok(())
+    match ended {
+        Ok(Ok(())) => {
+            log::info!(event = "stopped"; "stopped");
+            Ok(())
+        }
+        Ok(Err(ended)) => Err(StartError::Adapter(ended)),
+        Err(_) => Err(StartError::Core),
+    }
 }
 
 fn cloud_config(config: &Config, broker: &config::Broker) -> CloudConfig {

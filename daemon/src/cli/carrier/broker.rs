@@ -116,13 +116,24 @@ impl BrokerCarrier {
         self.with(async |link| link.subscribe(&filter).await)
     }
 
+    /// To the hub: a broker that has never met this hub says so at once, and nothing was sent.
     fn publish(&mut self, message: AppPublish) -> Result<(), CarryError> {
         let topic = message.topic.clone();
-        self.with(async |link| link.publish(message).await)
+        let is_heard = self
+            .with(async |link| link.publish(message).await)
             .map_err(|error| match error {
                 CarryError::NotAllowed { reason, .. } => CarryError::NotAllowed { topic, reason },
                 other => other,
-            })
+            })?;
+        if is_heard {
+            return Ok(());
+        }
+        Err(CarryError::Unreachable {
+            place: format!("the hub {} through {}", self.hub, self.place),
+            reason: "no hub of this id listens at this broker".to_owned(),
+            next: "check the hub's id (--hub) and, on the hub, its connection: drawbridge doctor"
+                .to_owned(),
+        })
     }
 
     /// The next message that `wanted` takes; others are put by, oldest forgotten first.

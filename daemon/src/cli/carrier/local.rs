@@ -111,7 +111,9 @@ impl Carrier for LocalCarrier {
 
     fn result(&mut self, within: Duration) -> Result<Option<Value>, CarryError> {
         let Some(lines) = &mut self.results else {
-            self.runtime.block_on(tokio::time::sleep(within));
+            // A timer belongs to a runtime: it is made inside.
+            self.runtime
+                .block_on(async { tokio::time::sleep(within).await });
             return Ok(None);
         };
         match self
