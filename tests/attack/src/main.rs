@@ -5,6 +5,7 @@
 //! work: act outside the hub's own grant, take ownership at pairing, rewrite or free a lock's log.
 
 mod air;
+mod candidate;
 mod history;
 mod intrude;
 mod loot;

@@ -9,7 +9,7 @@ use drawbridge_protocol::cose::MAX_STATEMENT;
 use drawbridge_protocol::entropy::Entropy;
 use drawbridge_protocol::grant::{Grant, Rights};
 use drawbridge_protocol::hello::Purpose;
-use drawbridge_protocol::ids::{LockEpoch, Nonce, OwnershipId};
+use drawbridge_protocol::ids::{Nonce, OwnershipId};
 use drawbridge_protocol::keys::{IdentitySecret, LinkSecret};
 use drawbridge_protocol::psk::PskRing;
 use drawbridge_protocol::qr::QrCode;
@@ -197,20 +197,6 @@ impl Bench {
             grant: None,
         };
         Ok(sign(&command, &self.owner.identity))
-    }
-
-    /// An unlock of the attacker's own, for whoever does not know the epoch.
-    pub(super) fn own_command(&mut self) -> Result<Vec<u8>, Flaw> {
-        let command = Command {
-            lock: self.ticket.lock,
-            action: Action::Unlock,
-            epoch: LockEpoch(self.entropy.bytes()),
-            counter: 1,
-            log_position: 0,
-            expiry_ms: 9_000,
-            grant: None,
-        };
-        Ok(sign(&command, &self.peer.identity))
     }
 
     /// The motor ran as often as the owner wanted, and not once more.

@@ -15,6 +15,7 @@ use drawbridge_protocol::ids::{Digest32, Nonce};
 use drawbridge_protocol::reason::Reason;
 use drawbridge_protocol::tunnel::HubToLock;
 
+use crate::candidate::can_do_nothing;
 use crate::loot::Loot;
 use crate::peer::{Said, Trouble, info_request};
 use crate::report::{Ended, Flaw, Report, not_carried_out, refused};
@@ -88,32 +89,9 @@ fn stays_out(bench: &mut Bench) -> Ended {
 
 /// Every request but those for pairing is refused to whoever was not named.
 fn unnamed_can_do_nothing(bench: &mut Bench) -> Ended {
-    let command = bench.own_command()?;
-    let requests = [
-        info_request(Nonce([1; 16]), None),
-        HubToLock::Command {
-            statement: &command,
-        },
-        HubToLock::Query {
-            statement: &command,
-        },
-        HubToLock::PresentGrant {
-            statement: &command,
-        },
-        HubToLock::LogPull { from: 1 },
-        HubToLock::AuditAck {
-            statement: &command,
-        },
-        HubToLock::ReportRequest,
-    ];
-    let count = requests.len();
-    for request in requests {
-        let said = bench.peer.once(&request)?;
-        refused(&said, &[Reason::NotAllowed])?;
-    }
-    // What a psk would be kept for.
-    bench.motor_is_as_expected()?;
-    Ok(format!("{count} requests refused: not_allowed"))
+    let refusal = can_do_nothing(&mut bench.peer)?;
+    let motor = bench.motor_is_as_expected()?;
+    Ok(format!("{refusal}; {motor}"))
 }
 
 /// The window that the lock tells of, and whether it says it is owned.
