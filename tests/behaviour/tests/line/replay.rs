@@ -124,7 +124,11 @@ fn s02_every_captured_frame_and_session_replayed() {
             let (finals, copies) = (line.finals(&id).len(), line.duplicates(&id));
             line.send(statement);
             line.quiet();
-            let told = line.duplicates(&id) > copies || line.finals(&id).len() > finals;
+            // A hub that was set back asks the lock, whose own word is that it is a duplicate.
+            let told = match stage {
+                "old store" => line.finals(&id).len() > finals,
+                _ => line.duplicates(&id) > copies,
+            };
             assert!(told, "S02, {stage}: {:?}", line.results(&id));
             assert!(line.finals(&id).iter().all(|end| end.status == "done"));
         }
@@ -138,6 +142,7 @@ fn s02_every_captured_frame_and_session_replayed() {
             "S02, {stage}, seed {seed}: it moved"
         );
         assert_eq!(line.door.position, position, "S02, {stage}");
+        // What is only part of a message fails when its link does, and nobody counts that.
         let counted = line.auditor.strangers - strangers;
         assert!(
             counted >= at_lock / 2,

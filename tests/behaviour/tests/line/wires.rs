@@ -154,7 +154,7 @@ impl Line {
         for wish in wishes {
             match wish {
                 Wish::MotorRuns { start, .. } => self.after(TRAVEL_MS, Due::Arrive { start }),
-                Wish::Packet { link, bytes } if link == HUB_LINK => self.from_lock(bytes),
+                Wish::Packet { link, bytes } if link == HUB_LINK => self.lock_says(bytes),
                 Wish::Packet { link, bytes } => self.strays.push((link, bytes)),
                 Wish::Disconnect { link } if link == HUB_LINK => {
                     if let Some(link) = self.air.take() {
@@ -171,7 +171,7 @@ impl Line {
         }
     }
 
-    fn from_lock(&mut self, packet: Vec<u8>) {
+    fn lock_says(&mut self, packet: Vec<u8>) {
         let Some(link) = self.air else {
             return;
         };
