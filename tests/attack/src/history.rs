@@ -14,12 +14,13 @@ use drawbridge_protocol::tunnel::HubToLock;
 use crate::peer::{Said, Trouble, info_request};
 use crate::report::{Ended, Flaw, Report, not_carried_out, refused};
 use crate::scene::{Scene, with_seal_of};
-use crate::witness::head;
+use crate::witness::{Witness, head};
 
 /// The fewest records that can be reordered with something before and after.
 const ENOUGH: usize = 4;
 
 pub(crate) fn run(scene: &mut Scene<'_>, report: &mut Report, tag: &str) {
+    let acks = scene.loot.acks_for(scene.binding.lock);
     let mut attempt = |name: &str, attack: &mut dyn FnMut(&mut Scene<'_>) -> Ended| {
         report.attempt(&format!("{tag}: {name}"), || attack(scene));
     };
@@ -55,23 +56,29 @@ pub(crate) fn run(scene: &mut Scene<'_>, report: &mut Report, tag: &str) {
             expect_kept(scene, &forged, &[Reason::Signature])
         },
     );
-    attempt(
-        "replay every leave found in the hub's files",
-        &mut |scene| {
-            let acks = scene.loot.acks_for(scene.binding.lock);
-            for stolen in &acks {
-                let said = scene.peer.ask(&HubToLock::AuditAck { statement: stolen })?;
-                // Freeing again what the owner let go frees nothing new: the witness tells.
-                if let Said::Refused(_) | Said::Freed = said {
-                    scene.with_log(String::new(), &[])?;
-                } else {
-                    return Err(Flaw::Worked(format!("{said:?}")));
+    // Nothing to replay is nothing shown: then there is no such attempt.
+    if !acks.is_empty() {
+        attempt(
+            "replay every leave found in the hub's files",
+            &mut |scene| {
+                let before = oldest(scene)?;
+                for stolen in &acks {
+                    let said = scene.peer.ask(&HubToLock::AuditAck { statement: stolen })?;
+                    if matches!(said, Said::Freed) {
+                        // One that still waited for its lock: the owner's own wish, and no more.
+                        scene.witness = Witness::begin(&mut scene.peer)?;
+                    } else {
+                        refused(&said, &[Reason::WrongHead, Reason::Revoked])?;
+                    }
                 }
-            }
-            // Whether or not there is one to replay: the oldest record is where it was.
-            Ok(format!("{} found; {}", acks.len(), oldest(scene)?))
-        },
-    );
+                let after = oldest(scene)?;
+                scene.with_log(
+                    format!("{} found; before: {before}; after: {after}", acks.len()),
+                    &[],
+                )
+            },
+        );
+    }
     attempt(
         "show the owner a log with records dropped, changed, reordered or cut off",
         &mut forged_logs,

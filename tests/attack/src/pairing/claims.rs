@@ -1,7 +1,7 @@
 //! Claims made without the claim key, or meant for another moment.
 
 use drawbridge_lock_sim::entropy::Randomness;
-use drawbridge_protocol::claim::Claim;
+use drawbridge_protocol::claim::{Claim, PeerKeys};
 use drawbridge_protocol::cose::MAX_STATEMENT;
 use drawbridge_protocol::entropy::Entropy;
 use drawbridge_protocol::ids::LockId;
@@ -19,6 +19,9 @@ use super::window;
 
 /// Length of a MAC.
 const MAC: usize = 32;
+
+/// Changes a claim in favour of whoever has these keys.
+type Edit = fn(&mut Claim, PeerKeys);
 
 /// All of them while the window is open; leaves the lock without an owner and a window open.
 pub(super) fn run(bench: &mut Bench, report: &mut Report) {
@@ -45,7 +48,7 @@ pub(super) fn run(bench: &mut Bench, report: &mut Report) {
     report.attempt("pairing: put the hub's keys into the owner's claim", || {
         let (nonce, _) = window(bench)?;
         let mine = bench.peer.keys();
-        let edits: [(&str, fn(&mut Claim, drawbridge_protocol::claim::PeerKeys)); 4] = [
+        let edits: [(&str, Edit); 4] = [
             ("as owner", |claim, mine| claim.owner = mine),
             ("as peer", |claim, mine| claim.peer1 = Some(mine)),
             ("as a further peer", |claim, mine| claim.peer2 = Some(mine)),

@@ -1,10 +1,12 @@
 //! What was good under one ownership or one run of the lock, carried over into the next.
 
 use drawbridge_protocol::audit_ack::AuditAck;
-use drawbridge_protocol::command::{Action, Command, MAX_COMMAND};
+use drawbridge_protocol::command::{Action, Command};
 use drawbridge_protocol::cose::MAX_STATEMENT;
 use drawbridge_protocol::hello::Purpose;
 use drawbridge_protocol::ids::{Digest32, OwnershipId};
+use drawbridge_protocol::keys::IdentitySecret;
+use drawbridge_protocol::log_record::LogRecord;
 use drawbridge_protocol::outcome::Verdict;
 use drawbridge_protocol::reason::Reason;
 use drawbridge_protocol::tunnel::HubToLock;
@@ -12,7 +14,7 @@ use drawbridge_protocol::tunnel::HubToLock;
 use crate::peer::Said;
 use crate::replay::is_dead;
 use crate::report::{Ended, Flaw, Report, not_carried_out, refused};
-use crate::scene::sign;
+use crate::scene::{sign, with_seal_of};
 use crate::witness::head;
 
 use super::bench::Bench;
@@ -51,9 +53,11 @@ pub(super) fn run(bench: &mut Bench, report: &mut Report) {
         "owner's command: held back, delivered after a new start",
         || replay(bench, &kept.withheld),
     );
-    let second = second_ownership(bench);
+    let second = pair(bench);
     report.attempt("older ownership: its grant", || {
-        second?;
+        if let Err(flaw) = &second {
+            return Err(not_carried_out(flaw.to_string()));
+        }
         let said = bench.peer.ask(&HubToLock::PresentGrant {
             statement: &kept.grant,
         })?;
@@ -94,6 +98,13 @@ pub(super) fn run(bench: &mut Bench, report: &mut Report) {
             || replay(bench, bytes),
         );
     }
+    report.attempt(
+        "owner's leave to free the log: raised, and replayed",
+        || {
+            let (claim, _) = second?;
+            leave_frees_no_more(bench, &claim)
+        },
+    );
 }
 
 /// The owner resets the lock by hand, pairs it through this hub, and uses it.
@@ -111,19 +122,8 @@ fn first_ownership(bench: &mut Bench) -> Result<Kept, Flaw> {
     }
     bench.motor_is_as_expected()?;
     let withheld = bench.owner_command(Action::Lock)?;
-    let at = head(&bench.peer.info()?)?;
-    let ack = AuditAck {
-        lock: bench.ticket.lock,
-        ownership: OwnershipId::of_claim(&claim),
-        seq: at.seq,
-        head: at.head,
-    };
-    let mut out = [0; MAX_STATEMENT];
-    let ack = ack
-        .sign(&bench.owner.audit, &mut out)
-        .map_err(|error| not_carried_out(error.to_string()))?
-        .to_vec();
-    debug_assert!(used.len() <= MAX_COMMAND);
+    let audit = bench.owner.audit.clone();
+    let ack = owner_ack(bench, &claim, &audit)?;
     Ok(Kept {
         claim,
         grant,
@@ -133,9 +133,68 @@ fn first_ownership(bench: &mut Bench) -> Result<Kept, Flaw> {
     })
 }
 
-/// The same owner resets and pairs again.
-fn second_ownership(bench: &mut Bench) -> Result<(), Flaw> {
-    pair(bench).map(|_| ())
+/// Leave to free everything up to the head of now, under the ownership that `claim` began.
+fn owner_ack(bench: &mut Bench, claim: &[u8], key: &IdentitySecret) -> Result<Vec<u8>, Flaw> {
+    let at = head(&bench.peer.info()?)?;
+    let ack = AuditAck {
+        lock: bench.ticket.lock,
+        ownership: OwnershipId::of_claim(claim),
+        seq: at.seq,
+        head: at.head,
+    };
+    let mut out = [0; MAX_STATEMENT];
+    ack.sign(key, &mut out)
+        .map(<[u8]>::to_vec)
+        .map_err(|error| not_carried_out(error.to_string()))
+}
+
+/// The number of the oldest record that the lock still has.
+fn oldest(bench: &mut Bench) -> Result<u64, Flaw> {
+    let said = bench.peer.ask(&HubToLock::LogPull { from: 1 })?;
+    let Said::Batch(records) = &said else {
+        return Err(not_carried_out(format!("no log: {said:?}")));
+    };
+    records
+        .first()
+        .and_then(|bytes| LogRecord::decode(bytes).ok())
+        .map(|record| record.seq)
+        .ok_or_else(|| not_carried_out("the lock shows no record"))
+}
+
+/// The owner's leave frees what it names, once; with its seal on another number, nothing.
+fn leave_frees_no_more(bench: &mut Bench, claim: &[u8]) -> Ended {
+    let (audit, hub) = (bench.owner.audit.clone(), bench.peer.identity.clone());
+    let genuine = owner_ack(bench, claim, &audit)?;
+    let said = bench.peer.ask(&HubToLock::AuditAck {
+        statement: &genuine,
+    })?;
+    if !matches!(said, Said::Freed) {
+        return Err(not_carried_out(format!(
+            "the owner's leave is refused: {said:?}"
+        )));
+    }
+    // Something new to free: the lock writes down that it started.
+    bench.knob(r#"{"do":"reboot"}"#)?;
+    rejoin(bench)?;
+    let before = oldest(bench)?;
+    let raised = with_seal_of(&genuine, owner_ack(bench, claim, &hub)?, 64);
+    let said = bench
+        .peer
+        .ask(&HubToLock::AuditAck { statement: &raised })?;
+    let refusal = refused(&said, &[Reason::Signature])?;
+    let replayed = bench.peer.ask(&HubToLock::AuditAck {
+        statement: &genuine,
+    })?;
+    let after = oldest(bench)?;
+    if before == after {
+        Ok(format!(
+            "raised: {refusal}; replayed: {replayed:?}; the oldest record is still {after}"
+        ))
+    } else {
+        Err(Flaw::Worked(format!(
+            "records {before} to {after} are gone"
+        )))
+    }
 }
 
 fn pair(bench: &mut Bench) -> Result<(Vec<u8>, Vec<u8>), Flaw> {
