@@ -10,13 +10,14 @@ use serde_json::json;
 
 use crate::home::{Home, finals, id_of, proven, wait_final};
 
-/// How many kills: a lane says which count it is.
-fn count() -> (u64, u64) {
+/// How many kills, in which lane, from which seed.
+fn count() -> (u64, &'static str, u64) {
     let seed = std::env::var("DRAWBRIDGE_SEED")
         .ok()
         .and_then(|seed| seed.parse().ok());
     let full = std::env::var("DRAWBRIDGE_LANE").is_ok_and(|lane| lane == "full");
-    (if full { 100 } else { 10 }, seed.unwrap_or(1))
+    let (kills, lane) = if full { (100, "full") } else { (10, "quick") };
+    (kills, lane, seed.unwrap_or(1))
 }
 
 /// xorshift64*: good enough to choose moments, and repeatable.
@@ -33,8 +34,8 @@ impl Moments {
 
 #[test]
 fn i2_i3_hub_killed_at_random_moments() {
-    let (kills, seed) = count();
-    println!("COUNT hub_kills quick {kills} of 100 seed {seed}");
+    let (kills, lane, seed) = count();
+    println!("COUNT hub_kills {lane} {kills} of 100 seed {seed}");
     let mut home = Home::paired(&[("Front", "300")]);
     let listener = home.listen();
     let mut moments = Moments(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);

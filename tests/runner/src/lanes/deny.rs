@@ -17,7 +17,6 @@ use crate::tree;
 /// Let in by `deny.toml` under `wrappers`, which cannot tell a dependency of tests from a linked one.
 const ONLY_TESTS: &[&str] = &[
     "drawbridge-support",
-    "foldhash",
     "hyper-rustls",
     "mqtt5",
     "rustls-native-certs",
