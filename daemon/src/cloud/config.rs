@@ -72,7 +72,10 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            max_incoming: 128 * 1024,
+            // Above what our example lets mosquitto take (256 KiB): mosquitto 2.0 drops a message
+            // that is too large for a subscriber without giving its place in flight back, so that
+            // after as many as `receive_max` of them it would send us nothing more.
+            max_incoming: 257 * 1024,
             receive_max: 16,
             max_outgoing: 256 * 1024,
             queue: 256,

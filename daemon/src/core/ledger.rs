@@ -10,6 +10,7 @@ use drawbridge_protocol::psk::Generation;
 
 use super::action::StoreOp;
 use super::event::{AckToken, StoreFault};
+use super::verbs::ReplyTo;
 
 /// Most changes in one batch; the store takes as many.
 const MAX_OPS: usize = 1_024;
@@ -30,6 +31,8 @@ pub(super) enum After {
     },
     /// The claim may be sent.
     ClaimSaved(LockId),
+    /// The owner may hear that the lock is his: from then on he relies on this hub knowing it.
+    Receipt { reply: ReplyTo, statement: Vec<u8> },
     /// The message may be acknowledged.
     Acknowledge(AckToken),
 }

@@ -258,12 +258,20 @@ impl Hub {
             .collect();
         waiting.sort_unstable();
         lock.queue = waiting.into_iter().map(|(_, command)| command).collect();
-        self.save_binding(id, Vec::new());
+        let receipt = After::Receipt {
+            reply: claim.reply,
+            statement: statement.to_vec(),
+        };
+        self.save_binding(id, vec![receipt]);
         self.tell_step(id, "claimed");
         self.publish_locks();
         self.publish_link(id);
-        self.reply(claim.reply, Ok(json!({"receipt": base64(statement)})));
         self.touch(id);
+    }
+
+    /// The claim's answer, once this hub will not forget the lock.
+    pub(in crate::core) fn reply_receipt(&mut self, reply: ReplyTo, statement: &[u8]) {
+        self.reply(reply, Ok(json!({"receipt": base64(statement)})));
     }
 
     /// The claim did not take: what was kept for it goes, unless the lock was ours before.

@@ -154,7 +154,7 @@ fn s21_a_missing_certificate_is_named_with_its_file() {
     let said = String::from_utf8_lossy(&check.stderr).into_owned();
     assert_eq!(check.status.code(), Some(2), "{said}");
     assert!(
-        said.contains("no-such.pem") && said.contains("line "),
+        said.contains("[broker] cert") && said.contains("no-such.pem"),
         "{said}"
     );
     let down = home.hub.wait_for_log("broker_down", from, 20).unwrap();

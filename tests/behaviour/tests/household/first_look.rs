@@ -89,7 +89,10 @@ fn status_events_and_watch_say_what_happens_in_json() {
     assert_eq!(status["hub"], json!("h1"), "{status}");
     assert!(status.to_string().contains(&id), "{status}");
     let remote = home.done(&["status"]);
-    assert!(remote.to_string().contains("h1"), "{remote}");
+    assert!(
+        remote["state"] == json!("online") && remote.to_string().contains(&id),
+        "{remote}"
+    );
 
     let follow = |words: &'static [&'static str]| {
         let owner = home.owner.clone();

@@ -64,6 +64,8 @@ impl Home {
         let way = Broker::new(broker.port(), &pki, pki.client(HUB).unwrap());
         let hub = Hub::start(programs(), &made("hub"), HUB, &air, &way).unwrap();
         let way = Broker::new(broker.port(), &pki, pki.client("app:a1").unwrap());
+        // Before that nobody listens to what is sent to the hub.
+        hub.wait_for_log("broker_up", 0, 30).unwrap();
         let owner = Cli::new(programs(), &made("owner"), HUB, &hub.socket, &way).unwrap();
         owner.run(&["owner", "init"]).unwrap().done("init").unwrap();
         let client = |name: &str| pki.client(name).unwrap();
@@ -106,7 +108,9 @@ impl Home {
     /// Runs the command line, which must end with 0.
     pub(crate) fn done(&self, words: &[&str]) -> Value {
         let said = self.owner.run(words).unwrap();
-        said.done(&words.join(" ")).unwrap().json()
+        let done = said.done(&words.join(" "));
+        done.unwrap_or_else(|error| panic!("{error}; the hub: {}", self.hub.log_tail()))
+            .json()
     }
 
     /// A command that the owner signed into a file, as any MQTT client can publish it.

@@ -55,11 +55,11 @@ fn i2_i3_hub_killed_at_random_moments() {
     }
     let words = ["lock", "log", "Front", "--all", "--local"];
     let said = home.owner.run(&words).unwrap().done("lock log").unwrap();
+    let log = said.json()["log"].clone();
+    let log = log.as_array().unwrap();
     let of = |event: &str| {
-        let named = format!("\"event\":\"{event}\"");
-        said.out
-            .lines()
-            .filter(|line| line.contains(&named))
+        log.iter()
+            .filter(|line| line["event"] == json!(event))
             .count() as u64
     };
     assert_eq!(
