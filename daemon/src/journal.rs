@@ -5,6 +5,7 @@
 //! journal's own. **No text from outside can begin a new line or a new field.**
 
 use std::io::{self, Write as _};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use log::kv::{Error, Key, Source, Value, VisitSource};
 use log::{LevelFilter, Log, Metadata, Record};
@@ -66,6 +67,15 @@ pub fn start(level: LevelFilter) -> Result<Sink, JournalError> {
     log::set_boxed_logger(logger).map_err(|_| JournalError)?;
     log::set_max_level(level);
     Ok(sink)
+}
+
+/// Wall clock in nanoseconds since 1970, for TRACE lines that are compared with those of other
+/// programs on the same machine.
+pub(crate) fn unix_ns() -> u64 {
+    let past = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(past.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// sled logs each page it reads at TRACE, and its values with them (S23); rumqttc its packets. Ours only, then.

@@ -10,6 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::drowsy::Drowsy;
 use super::holdings::{Change, Holdings, Tallies};
 use super::op::{MAX_VALUE, Tree};
 use super::record::{self, BadFrame, Held, Place};
@@ -165,6 +166,7 @@ impl Fence {
     /// Opens or makes a records folder.
     pub(super) fn open(folder: &Path) -> io::Result<Self> {
         guarded(|| {
+            let _pool_starts_here = Drowsy::begin();
             let db = sled::Config::new()
                 .path(folder)
                 .cache_capacity(CACHE_BYTES)
@@ -180,6 +182,7 @@ impl Fence {
     pub(super) fn fill(folder: &Path, holdings: &Holdings, seal: &Seal) -> io::Result<Self> {
         let fence = Self::open(folder)?;
         guarded(|| {
+            let _or_here = Drowsy::begin();
             let mut batch = sled::Batch::default();
             for (at, (tree, key, held)) in holdings.all().enumerate() {
                 insert(
@@ -211,6 +214,7 @@ impl Fence {
     /// Writes the changes and the seal as one batch; on return they are on the disk.
     pub(super) fn commit(&self, changes: &[Change<'_>], seal: &Seal) -> io::Result<()> {
         guarded(|| {
+            let _or_here = Drowsy::begin();
             let mut batch = sled::Batch::default();
             for change in changes {
                 let tag = change.tree.tag();

@@ -10,6 +10,7 @@
 //!
 //! Keys, trust anchors and lock bindings are not in here: see [`identity`].
 
+mod drowsy;
 mod error;
 mod fence;
 mod high_water;

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, watch};
 use crate::cloud::CloudEvent as PlaneEvent;
 use crate::control::{ControlRequest, Fault};
 use crate::core::{Entry, Hub, HubAction, HubEvent, Level, RadioAction, RadioEvent};
+use crate::journal::unix_ns;
 use crate::readiness::Heart;
 use crate::store::Store;
 
@@ -17,9 +18,9 @@ use super::control::{Desk, check};
 use super::storage::Batch;
 use super::wall::Clocks;
 
-/// At the latest this often the task shows life and looks for clients that hung up: an idle hub
-/// wakes up below once a second (P09).
-const TURN: Duration = Duration::from_secs(5);
+/// This often, however much or little happens, the task shows life and looks for clients that hung
+/// up. An idle hub wakes up less than once a second (P09).
+const TURN: Duration = Duration::from_secs(15);
 
 /// How long a stop waits for what is in flight: a motor's longest travel (6 s) and a way back.
 /// With [`LAST_WORDS`] it stays below 10 s.
@@ -153,6 +154,16 @@ impl Driver {
     }
 
     fn handle(&mut self, event: HubEvent) {
+        // The steps of a command's way, for whoever measures it (P01); nothing is read below TRACE.
+        match &event {
+            HubEvent::Cloud(crate::core::CloudEvent::Message { .. }) => {
+                log::trace!(event = "message_heard", at_ns = unix_ns(); "a message for the core");
+            }
+            HubEvent::Stored { .. } => {
+                log::trace!(event = "batch_stored", at_ns = unix_ns(); "a batch is on the disk");
+            }
+            _ => {}
+        }
         let now = self.clocks.now();
         self.hub.handle(event, now, &mut self.entropy);
         self.act();
@@ -209,6 +220,9 @@ impl Driver {
     /// it at once; the radio is told once it listens again, or the lock would stay busy with a link
     /// that nobody uses.
     fn send_radio(&mut self, action: RadioAction) -> Option<HubEvent> {
+        if matches!(action, RadioAction::Send { .. }) {
+            log::trace!(event = "packet_sealed", at_ns = unix_ns(); "a packet for the radio");
+        }
         let refused = self.radio.try_send(action).err()?.into_inner();
         let reason = crate::core::LinkFault::NoAdapter;
         Some(HubEvent::Radio(match refused {

@@ -24,8 +24,8 @@ use super::{restore, storage};
 /// Messages that may wait between the core and one adapter.
 const QUEUE: usize = 256;
 
-/// The core shows life at least every 5 s; four times that is dead.
-const CORE_SILENCE: Duration = Duration::from_secs(20);
+/// The core shows life every 15 s; three times that is dead.
+const CORE_SILENCE: Duration = Duration::from_secs(45);
 
 /// Why the daemon did not start.
 #[derive(Debug, thiserror::Error)]

@@ -113,7 +113,9 @@ impl LinkTask {
             }
             let sent = ToLock::Packet(packet);
             match timeout(self.air.send_timeout, sent.write(&mut writer)).await {
-                Ok(Ok(())) => {}
+                Ok(Ok(())) => {
+                    log::trace!(event = "packet_written", at_ns = crate::journal::unix_ns(); "a packet is on the air");
+                }
                 Ok(Err(error)) => return fault(&error),
                 Err(_) => return LinkFault::Timeout,
             }

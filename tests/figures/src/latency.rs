@@ -1,0 +1,348 @@
+//! P01: from the bytes at the hub's broker connection to the first byte on the air.
+//!
+//! Both ends are taps outside the daemon. The same commands are timed twice, without and with the daemon's TRACE
+//! lines, which say how far a command had come; what those lines cost is printed too.
+
+use std::time::{Duration, Instant};
+
+use drawbridge_daemon::cloud::app::{AppConfig, AppLink, AppPublish};
+use drawbridge_daemon::cloud::{Endpoint, Timing, TrustPaths};
+use drawbridge_daemon::core::LockBinding;
+use drawbridge_daemon::store::identity::IdentityDir;
+use drawbridge_protocol::command::Command;
+use drawbridge_protocol::keys::IdentityKey;
+use serde_json::Value;
+
+use crate::Failure;
+use crate::air_tap::AirTap;
+use crate::bridge::Bridge;
+use crate::figure::Figure;
+use crate::house::{BRIDGE, Ground, HUB, House};
+use crate::parts;
+use crate::samples::Samples;
+use crate::tcp_tap::TcpTap;
+
+/// Commands in each of the two runs.
+const COMMANDS: usize = 200;
+/// Commands before the first one that counts.
+const WARM_UP: usize = 5;
+/// Nothing else is on its way when a command is sent.
+const QUIET: Duration = Duration::from_millis(5);
+/// For a command to pass both taps.
+const WAY_LIMIT: Duration = Duration::from_secs(2);
+/// For a final result.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// One command's way, all in ns since 1970.
+struct Way {
+    arrived: u64,
+    on_air: u64,
+}
+
+impl Way {
+    fn micros(&self) -> f64 {
+        micros(self.arrived, self.on_air)
+    }
+}
+
+struct Run {
+    ways: Vec<Way>,
+    bridge: Vec<f64>,
+    commands: Vec<Vec<u8>>,
+}
+
+/// The measured household with its taps.
+struct Range {
+    house: House,
+    lock: String,
+    hub_tcp: TcpTap,
+    hub_air: AirTap,
+    bridge_tcp: TcpTap,
+    bridge_air: AirTap,
+    bridge: Option<Bridge>,
+}
+
+/// Measures both runs and the bridge beside the first.
+pub(crate) fn measure() -> Result<(), Failure> {
+    let mut range = Range::new()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let plain = runtime.block_on(range.run())?;
+    range.house.restart_at("trace")?;
+    range.house.wait_until_online()?;
+    // The other side's work is not to be shared out among the parts.
+    range.bridge = None;
+    let traced = runtime.block_on(range.run())?;
+
+    let ours = Samples::new(plain.ways.iter().map(Way::micros).collect()).ok_or("no way")?;
+    let beside = Samples::new(plain.bridge);
+    let mut p50 = Figure::information("P01", "p50", ours.p50(), "us", ours.n());
+    if let Some(bridge) = &beside {
+        p50 = p50.against(bridge.p50());
+        Figure::information(
+            "P01",
+            "Python paho bridge, p50",
+            bridge.p50(),
+            "us",
+            bridge.n(),
+        )
+        .print();
+        Figure::information(
+            "P01",
+            "Python paho bridge, p99",
+            bridge.p99(),
+            "us",
+            bridge.n(),
+        )
+        .print();
+    }
+    p50.print();
+    Figure::information("P01", "p99", ours.p99(), "us", ours.n()).print();
+    let spread = ours.p99() / ours.p50();
+    Figure::at_most("P01", "p99/p50", spread, "x", 2.0, ours.n()).print();
+    split(&range.house, &traced)?;
+    let owner = owner_key(&range.house, &range.lock)?;
+    let alone = parts::time(&traced.commands, &owner)?;
+    for (name, samples) in [
+        ("parse, alone", alone.parse),
+        ("verify, alone", alone.verify),
+        ("seal and cut, alone", alone.seal),
+    ] {
+        Figure::information("P01", name, samples.p50(), "us", samples.n())
+            .with("p99", samples.p99())
+            .print();
+    }
+    Ok(())
+}
+
+impl Range {
+    fn new() -> Result<Self, Failure> {
+        let mut ground = Ground::new()?;
+        let index = ground.add_lock()?;
+        let hub_tcp = TcpTap::start(ground.broker.port())?;
+        let bridge_tcp = TcpTap::start(ground.broker.port())?;
+        let air = ground.folder("tapped")?;
+        let hub_air = AirTap::before_lock(&air, &ground.air)?;
+        let bridge_air = AirTap::sink(&ground.folder("sink")?)?;
+        let bridge = Bridge::start(
+            &ground.folder("bridge")?,
+            &ground.pki,
+            &ground.identity(BRIDGE)?,
+            bridge_tcp.port,
+            (BRIDGE, &format!("drawbridge/{BRIDGE}/lock/+/command")),
+            &bridge_air.socket,
+        );
+        if let Err(error) = &bridge {
+            eprintln!("drawbridge-figures: measuring without the Python bridge: {error}");
+        }
+        let house = House::new(ground, hub_tcp.port, &air)?;
+        house.pair(index)?;
+        house.wait_until_online()?;
+        let lock = house.ground.locks.get(index).ok_or("no lock")?.id.clone();
+        Ok(Self {
+            house,
+            lock,
+            hub_tcp,
+            hub_air,
+            bridge_tcp,
+            bridge_air,
+            bridge: bridge.ok(),
+        })
+    }
+
+    async fn run(&self) -> Result<Run, Failure> {
+        let mut link = self.connect().await?;
+        let lock = &self.lock;
+        link.subscribe(&format!("drawbridge/{HUB}/lock/{lock}/result"))
+            .await?;
+        let mut run = Run {
+            ways: Vec::new(),
+            bridge: Vec::new(),
+            commands: Vec::new(),
+        };
+        for turn in 0..WARM_UP + COMMANDS {
+            let command = self.sign(if turn % 2 == 0 { "unlock" } else { "lock" })?;
+            tokio::time::sleep(QUIET).await;
+            self.hub_tcp.take();
+            self.hub_air.take();
+            publish(&mut link, HUB, lock, &command).await?;
+            until_done(&mut link, &command).await?;
+            let way = self.way(&self.hub_tcp, &self.hub_air, command.len())?;
+            let mut beside = None;
+            if self.bridge.is_some() {
+                self.bridge_tcp.take();
+                self.bridge_air.take();
+                publish(&mut link, BRIDGE, lock, &command).await?;
+                tokio::time::sleep(QUIET).await;
+                beside = Some(self.way(&self.bridge_tcp, &self.bridge_air, command.len())?);
+            }
+            if turn >= WARM_UP {
+                run.ways.push(way);
+                run.bridge.extend(beside.map(|way| way.micros()));
+                run.commands.push(command);
+            }
+        }
+        link.close().await;
+        Ok(run)
+    }
+
+    /// The command is the first thing of its size to reach the client, and the first packet after
+    /// it carries it.
+    fn way(&self, tcp: &TcpTap, air: &AirTap, size: usize) -> Result<Way, Failure> {
+        let (mut arrivals, mut packets) = (Vec::new(), Vec::new());
+        let deadline = Instant::now() + WAY_LIMIT;
+        loop {
+            arrivals.extend(tcp.take());
+            packets.extend(air.take());
+            let arrived = arrivals.iter().find(|arrival| arrival.bytes > size);
+            if let Some(arrived) = arrived.map(|arrival| arrival.at_ns)
+                && let Some(on_air) = packets.iter().copied().find(|at| *at > arrived)
+            {
+                return Ok(Way { arrived, on_air });
+            }
+            if Instant::now() > deadline {
+                return Err(format!(
+                    "no way of a command of {size} bytes in {arrivals:?}, {packets:?}"
+                )
+                .into());
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn sign(&self, action: &str) -> Result<Vec<u8>, Failure> {
+        let out = self.house.ground.folder("signed")?.join("command.cose");
+        if out.exists() {
+            std::fs::remove_file(&out)?;
+        }
+        let path = out.display().to_string();
+        let words = [
+            "owner", "sign", "--lock", "L1", "--action", action, "--ttl", "60", "--out", &path,
+            "--local",
+        ];
+        self.house.owner.run(&words)?.done("owner sign")?;
+        Ok(std::fs::read(&out)?)
+    }
+
+    async fn connect(&self) -> Result<AppLink, Failure> {
+        let app = &self.house.app;
+        let config = AppConfig {
+            endpoint: Endpoint {
+                host: "localhost".into(),
+                port: self.house.ground.broker.port(),
+                server_name: None,
+            },
+            trust: TrustPaths {
+                ca: self.house.ground.pki.ca_file().to_owned(),
+                cert: app.cert.clone(),
+                key: app.key.clone(),
+                crl: None,
+            },
+            runtime_dir: self.house.ground.folder("app")?,
+            timing: Timing::default(),
+        };
+        Ok(AppLink::connect(&config).await?)
+    }
+}
+
+async fn publish(link: &mut AppLink, hub: &str, lock: &str, command: &[u8]) -> Result<(), Failure> {
+    link.publish(AppPublish {
+        topic: format!("drawbridge/{hub}/lock/{lock}/command"),
+        payload: command.to_vec(),
+        ..AppPublish::default()
+    })
+    .await?;
+    Ok(())
+}
+
+async fn until_done(link: &mut AppLink, command: &[u8]) -> Result<(), Failure> {
+    let id = Command::read(command)?.id.to_string();
+    loop {
+        let message = link.next(PATIENCE).await?.ok_or("no final result")?;
+        let result: Value = serde_json::from_slice(&message.payload)?;
+        match result["status"].as_str() {
+            _ if result["command"] != Value::String(id.clone()) => {}
+            Some("accepted" | "delivered") => {}
+            Some("done") => return Ok(()),
+            _ => return Err(format!("not done: {result}").into()),
+        }
+    }
+}
+
+/// Where the time goes, from the daemon's own TRACE lines of the second run.
+fn split(house: &House, run: &Run) -> Result<(), Failure> {
+    let log = std::fs::read_to_string(&house.hub.log)?;
+    let heard = stamps(&log, "message_heard");
+    let sealed = stamps(&log, "packet_sealed");
+    let written = stamps(&log, "packet_written");
+    let stored = stamps(&log, "batch_stored");
+    let mut parts: [Vec<f64>; 5] = Default::default();
+    for way in &run.ways {
+        let after = |stamps: &[u64], at: u64| stamps.iter().copied().find(|stamp| *stamp >= at);
+        let heard = after(&heard, way.arrived).ok_or("a command was not heard")?;
+        let sealed = after(&sealed, heard).ok_or("a command was not sealed")?;
+        let written = after(&written, sealed).ok_or("a packet was not written")?;
+        let stored = after(&stored, heard).ok_or("a command was not stored")?;
+        let steps = [
+            micros(way.arrived, heard),
+            micros(heard, sealed),
+            // The line is written after the tap may have read the packet.
+            micros(sealed, way.on_air.min(written)),
+            micros(heard, stored),
+            way.micros(),
+        ];
+        for (part, step) in parts.iter_mut().zip(steps) {
+            part.push(step);
+        }
+    }
+    let names = [
+        "TLS, MQTT and hand-over to the core",
+        "core: parse, verify, queue, seal",
+        "hand-over to the link and write",
+        "stored durably, beside the way, not on it",
+        "whole, with TRACE lines",
+    ];
+    for (name, part) in names.into_iter().zip(parts) {
+        let samples = Samples::new(part).ok_or("no way")?;
+        Figure::information("P01", name, samples.p50(), "us", samples.n())
+            .with("p99", samples.p99())
+            .print();
+    }
+    Ok(())
+}
+
+fn stamps(log: &str, event: &str) -> Vec<u64> {
+    let mark = format!("event={event} at_ns=");
+    log.lines()
+        .filter_map(|line| line.split_once(&mark))
+        .filter_map(|(_, rest)| rest.split_whitespace().next()?.parse().ok())
+        .collect()
+}
+
+/// The key that the hub checks commands of this lock's owner with.
+fn owner_key(house: &House, lock: &str) -> Result<IdentityKey, Failure> {
+    let files = IdentityDir::open(&house.hub.state.join("identity"))?;
+    let binding = files.load(lock)?.ok_or("the hub has no such lock")?;
+    let binding = LockBinding::decode(&binding.payload)?;
+    let grant = binding.verified_grant().ok_or("the hub has no grant")?;
+    Ok(grant.grant.issuer)
+}
+
+fn micros(from: u64, to: u64) -> f64 {
+    to.saturating_sub(from) as f64 / 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A stamp read from another event's line would move time from one part to another.
+    #[test]
+    fn stamps_are_those_of_the_event() {
+        let log = "TRACE x: a event=message_heard at_ns=12\nTRACE x: b event=packet_sealed at_ns=34\n\
+                   INFO x: event=ready\nTRACE x: a event=message_heard at_ns=56\n";
+        assert_eq!(stamps(log, "message_heard"), [12, 56]);
+        assert_eq!(stamps(log, "packet_sealed"), [34]);
+    }
+}

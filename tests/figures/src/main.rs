@@ -1,0 +1,62 @@
+//! Measures what the product promises in numbers, on a release build of it.
+//!
+//! Each figure is one JSON line: `id`, `part` where a figure has several, `value`, `unit`, `baseline`, `ratio`,
+//! `goal`, `met`, `n`. Everything is measured from outside the daemon: `/proc`, the notify socket, the
+//! file on the disk, and taps on both of its connections. Progress goes to standard error.
+
+mod air_tap;
+mod bridge;
+mod figure;
+mod house;
+mod idle;
+mod latency;
+mod parts;
+mod proc;
+mod samples;
+mod size;
+mod start;
+mod tcp_tap;
+
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+
+/// Why a figure could not be measured.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Measures one group of figures and prints them as JSON lines.
+#[derive(Debug, Parser)]
+struct Options {
+    /// What to measure.
+    group: Group,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Group {
+    /// P01: from MQTT to the first byte on the air, and its parts.
+    Latency,
+    /// P08 and P09: memory and wake-ups of an idle hub.
+    Idle,
+    /// P14: from the start of the process to READY.
+    Start,
+    /// P15: the installed binary.
+    Size,
+}
+
+fn main() -> ExitCode {
+    let measured = match Options::parse().group {
+        Group::Latency => latency::measure(),
+        Group::Idle => idle::measure(),
+        Group::Start => start::measure(),
+        Group::Size => size::measure(),
+    };
+    match measured {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let causes = std::iter::successors(error.source(), |cause| cause.source());
+            let text = causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"));
+            eprintln!("drawbridge-figures: {text}");
+            ExitCode::FAILURE
+        }
+    }
+}
