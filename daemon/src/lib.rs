@@ -11,6 +11,7 @@ pub mod cloud;
 pub mod config;
 pub mod control;
 pub mod core;
+pub mod error_chain;
 pub mod journal;
 pub mod owner;
 pub mod radio;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use drawbridge_daemon::config::Config;
+use drawbridge_daemon::error_chain::chain;
 use drawbridge_daemon::{journal, supervisor};
 
 /// Carries signed commands between a broker and the locks nearby.
@@ -57,10 +58,4 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// An error and its causes: `a: b: c`.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

@@ -14,6 +14,8 @@
 //! | `app` | the other end of the topics, for the command line |
 //! | `probe` | the same path step by step, for `doctor` |
 
+use crate::error_chain::chain;
+
 mod acks;
 pub mod app;
 mod backoff;
@@ -50,18 +52,6 @@ fn printable(text: &str) -> String {
             }
         })
         .collect()
-}
-
-/// An error and its causes as `a: b: c`.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+pub(super) use crate::error_chain::chain;
+
 use crate::core::{HubEvent, StoreFault, StoreOp, Tree};
 use crate::store::identity::{IdentityDir, IdentityError};
 use crate::store::{Store, StoreError, StoreOp as Op, Tree as Shelf};
@@ -125,12 +127,6 @@ fn from_store(error: &StoreError) -> StoreFault {
         may_have_succeeded: error.may_have_succeeded(),
         is_temporary: error.is_temporary(),
     }
-}
-
-/// An error and its causes: `a: b: c`.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 pub(super) const fn shelf(tree: Tree) -> Shelf {
