@@ -11,7 +11,7 @@ use super::action::{HubAction, Level, RadioAction};
 use super::event::{Address, LinkId, RadioEvent};
 use super::hub::Hub;
 use super::link::{LinkStep, Trouble};
-use super::lock::Sync;
+use super::lock::{Sync, Turn};
 use super::now::Now;
 
 /// How long a lock may stay away before it is called offline, in milliseconds: a resumed link is
@@ -21,6 +21,9 @@ const AWAY_MS: u64 = 3_000;
 pub(super) const FIRST_LINK_MS: u64 = 15_000;
 /// How long an idle link is kept before its slot may go to a lock that merely wants to be heard.
 const DWELL_MS: u64 = 10_000;
+/// The same while a lock that can be reached has not been heard at all: 64 locks on 8 links are
+/// known within 10 s of a start.
+const FIRST_DWELL_MS: u64 = 1_000;
 
 impl Hub {
     pub(super) fn radio(&mut self, event: RadioEvent, now: Now, entropy: &mut dyn Entropy) {
@@ -99,7 +102,7 @@ impl Hub {
             if at > now.mono_ms {
                 later = Some(later.map_or(at, |earlier| earlier.min(at)));
             } else {
-                candidates.push((!lock.is_urgent(), lock.waiting_since, *id));
+                candidates.push((lock.turn(), lock.waiting_since, *id));
             }
         }
         if needs_scan != self.is_scanning {
@@ -110,11 +113,11 @@ impl Hub {
             return;
         }
         self.schedule_at = later;
-        let Some((is_patient, _, id)) = candidates.into_iter().min() else {
+        let Some((turn, _, id)) = candidates.into_iter().min() else {
             return;
         };
         if self.slots_taken() >= self.config.slots {
-            match self.victim(is_patient, now.mono_ms) {
+            match self.victim(turn, now.mono_ms) {
                 Ok(victim) => {
                     self.with_link(victim, now, entropy, |machine, ends| {
                         machine.release(false, ends)
@@ -130,7 +133,7 @@ impl Hub {
     }
 
     /// The idle link that was used least recently; or when there may be one.
-    fn victim(&self, is_patient: bool, now_ms: u64) -> Result<LockId, Option<u64>> {
+    fn victim(&self, turn: Turn, now_ms: u64) -> Result<LockId, Option<u64>> {
         let idle = self
             .locks
             .values()
@@ -138,8 +141,13 @@ impl Hub {
         let Some(victim) = idle.min_by_key(|lock| lock.used_at) else {
             return Err(None);
         };
-        let ripe_at = victim.up_since.saturating_add(DWELL_MS);
-        if is_patient && now_ms < ripe_at {
+        let dwell = match turn {
+            Turn::Urgent => 0,
+            Turn::Unheard => FIRST_DWELL_MS,
+            Turn::Patient => DWELL_MS,
+        };
+        let ripe_at = victim.up_since.saturating_add(dwell);
+        if now_ms < ripe_at {
             Err(Some(ripe_at))
         } else {
             Ok(victim.binding.lock)

@@ -71,6 +71,9 @@ pub struct LockBinding {
     log_seq: u64,
     #[n(14)]
     log_head: Digest32,
+    /// The grant taken apart, so that its signature is not checked again for every command.
+    #[cbor(skip)]
+    verified_grant: Option<VerifiedGrant>,
 }
 
 impl LockBinding {
@@ -93,6 +96,7 @@ impl LockBinding {
             since: None,
             log_seq: 0,
             log_head: Digest32::ZERO,
+            verified_grant: None,
         }
     }
 
@@ -102,15 +106,16 @@ impl LockBinding {
         self.grant.as_ref().map(|bytes| bytes.as_slice())
     }
 
-    /// The same, taken apart.
+    /// The same, taken apart; none if its signature does not hold.
     #[must_use]
-    pub fn verified_grant(&self) -> Option<VerifiedGrant> {
-        self.grant().and_then(|bytes| Grant::verify(bytes).ok())
+    pub const fn verified_grant(&self) -> Option<&VerifiedGrant> {
+        self.verified_grant.as_ref()
     }
 
     /// Replaces the grant.
     pub fn set_grant(&mut self, statement: Option<&[u8]>) {
         self.grant = statement.map(|bytes| bytes.to_vec().into());
+        self.verified_grant = statement.and_then(|bytes| Grant::verify(bytes).ok());
     }
 
     /// How far the log was followed when this was saved; the store knows better unless it was lost.
@@ -139,8 +144,9 @@ impl LockBinding {
     /// # Errors
     /// [`CodecError`]; another format is [`CodecError::NotDeterministic`].
     pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
-        let binding: Self = decode_exact(bytes)?;
+        let mut binding: Self = decode_exact(bytes)?;
         if binding.format == FORMAT {
+            binding.verified_grant = binding.grant().and_then(|bytes| Grant::verify(bytes).ok());
             Ok(binding)
         } else {
             Err(CodecError::NotDeterministic)

@@ -115,6 +115,17 @@ pub(super) struct Wants {
     pub(super) psk_kept: Option<Generation>,
 }
 
+/// In which order locks get links, and how soon an idle link is taken away for one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Turn {
+    /// Somebody waits for the bolt, or for what he needs to sign for it.
+    Urgent,
+    /// Nobody waits, but nothing is known of the lock, and nothing says that it is out of reach.
+    Unheard,
+    /// It merely wants to be heard again.
+    Patient,
+}
+
 /// A lock. **What is published about it comes from statements it signed; what the radio says
 /// changes its availability only.**
 #[derive(Debug)]
@@ -192,6 +203,17 @@ impl Lock {
             || !self.relays.is_empty()
             || self.pairing.is_some()
             || self.claim.is_some()
+    }
+
+    /// How soon it gets a link when there are fewer links than locks.
+    pub(super) fn turn(&self) -> Turn {
+        if self.is_urgent() {
+            Turn::Urgent
+        } else if self.is_online != Some(true) && self.link.failures() == 0 {
+            Turn::Unheard
+        } else {
+            Turn::Patient
+        }
     }
 
     /// Whether its link could be lent to another lock.

@@ -164,6 +164,19 @@ fn f04_more_locks_than_slots_all_get_their_turn() {
     assert!(world.now_ms - at <= 2_000);
 }
 
+/// F04. Guards: a hub that has started and says for minutes that most of its locks are away, because
+/// each idle link is kept for its whole time.
+#[test]
+fn f04_all_of_64_locks_on_8_links_are_heard_within_10_seconds() {
+    let mut world = World::with(64, |config| config.slots = 8);
+    world.broker_up();
+    world.run(10_000);
+    for (index, lock) in world.locks.iter().enumerate() {
+        let report = format!("lock/{}/state", lock.id);
+        assert!(world.last(&report).is_some(), "lock {index} was heard");
+    }
+}
+
 /// F04. Guards: one lock out of reach holding up the others.
 #[test]
 fn f04_unreachable_lock_does_not_block_another() {

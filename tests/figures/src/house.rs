@@ -137,7 +137,7 @@ impl House {
         Ok(())
     }
 
-    /// Waits until the hub says that all locks are online: a hub holds fewer links than 64 at once.
+    /// Waits until the hub says that all locks are online; 64 of them share its 8 links.
     pub(crate) fn wait_until_online(&self) -> Result<(), Failure> {
         let wanted = self.ground.locks.len();
         let deadline = Instant::now() + Duration::from_secs(60);

@@ -101,9 +101,14 @@ pub(crate) fn measure() -> Result<(), Failure> {
     Figure::information("P01", "p99", ours.p99(), "us", ours.n()).print();
     let spread = ours.p99() / ours.p50();
     Figure::at_most("P01", "p99/p50", spread, "x", 2.0, ours.n()).print();
-    split(&range.house, &traced)?;
+    let core = split(&range.house, &traced)?;
     let owner = owner_key(&range.house, &range.lock)?;
     let alone = parts::time(&traced.commands, &owner)?;
+    let steps = alone.parse.p50() + alone.verify.p50() + alone.seal.p50();
+    let queue = Figure::information("P01", "queue", core.p50() - steps, "us", core.n());
+    queue
+        .beside("the core's p50 without parse, verify, seal and cut")
+        .print();
     for (name, samples) in [
         ("parse, alone", alone.parse),
         ("verify, alone", alone.verify),
@@ -270,8 +275,8 @@ async fn until_done(link: &mut AppLink, command: &[u8]) -> Result<(), Failure> {
     }
 }
 
-/// Where the time goes, from the daemon's own TRACE lines of the second run.
-fn split(house: &House, run: &Run) -> Result<(), Failure> {
+/// Where the time goes, from the daemon's own TRACE lines of the second run; gives the core's part.
+fn split(house: &House, run: &Run) -> Result<Samples, Failure> {
     let log = std::fs::read_to_string(&house.hub.log)?;
     let heard = stamps(&log, "message_heard");
     let sealed = stamps(&log, "packet_sealed");
@@ -303,13 +308,14 @@ fn split(house: &House, run: &Run) -> Result<(), Failure> {
         "stored durably, beside the way, not on it",
         "whole, with TRACE lines",
     ];
+    let core = parts[1].clone();
     for (name, part) in names.into_iter().zip(parts) {
         let samples = Samples::new(part).ok_or("no way")?;
         Figure::information("P01", name, samples.p50(), "us", samples.n())
             .with("p99", samples.p99())
             .print();
     }
-    Ok(())
+    Ok(Samples::new(core).ok_or("no way")?)
 }
 
 fn stamps(log: &str, event: &str) -> Vec<u64> {

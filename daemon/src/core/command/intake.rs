@@ -78,7 +78,7 @@ impl Hub {
         }
         // Two signers are known here; a command under another grant is for the lock to judge.
         let grant = state.binding.verified_grant();
-        let signer = match (&read.command.grant, &grant) {
+        let signer = match (&read.command.grant, grant) {
             (None, Some(own)) => Some(own.grant.issuer),
             (Some(named), Some(own)) if *named == own.hash => Some(self.keys.identity.public()),
             _ => None,

@@ -79,7 +79,7 @@ impl Hub {
             let binding = &lock.binding;
             view.insert("state".into(), json!(lock.state));
             let grant = binding.verified_grant();
-            let rights = grant.as_ref().map_or_else(Vec::new, |grant| {
+            let rights = grant.map_or_else(Vec::new, |grant| {
                 grant.grant.rights.names().collect::<Vec<_>>()
             });
             view.insert("identity".into(), json!(binding.identity.to_string()));

@@ -118,7 +118,7 @@ pub(crate) const ALL: &[Lane] = &[
     Lane {
         id: "figures",
         about: "performance figures",
-        full_only: false,
+        full_only: true,
         run: figures::run,
     },
     Lane {
