@@ -109,7 +109,7 @@ impl House {
         for lock in &self.locks {
             let saved = files.load(&lock.id).unwrap().unwrap();
             let mut binding = LockBinding::decode(&saved.payload).unwrap();
-            let mut grant = binding.verified_grant().unwrap().grant;
+            let mut grant = binding.verified_grant().unwrap().grant.clone();
             grant.rights = grant.rights.union(Rights::UNLOCK);
             let mut out = [0; MAX_STATEMENT];
             let signed = grant.sign(&book.keys.identity, &mut out).unwrap();
