@@ -87,6 +87,7 @@ impl Hub {
             }
             if let Ok(record) = LogRecord::decode(bytes) {
                 self.note_in_log(&record);
+                self.raise(id, &record);
                 taken.push((record.seq, bytes));
             }
         }
@@ -187,6 +188,42 @@ impl Hub {
             "kind": kind,
         });
         self.alarm(&event);
+    }
+
+    /// What somebody should look at, told at once and not only to whoever reads the whole log.
+    fn raise(&mut self, id: LockId, record: &LogRecord<'_>) {
+        let is_alarm = matches!(
+            record.event,
+            LogEvent::Strangers
+                | LogEvent::Tamper
+                | LogEvent::BatteryLow
+                | LogEvent::Overwritten
+                | LogEvent::FactoryReset
+        );
+        if !is_alarm {
+            return;
+        }
+        let alarm = record.event.name();
+        let fields = vec![
+            ("lock", id.to_string()),
+            ("alarm", alarm.to_owned()),
+            ("seq", record.seq.to_string()),
+        ];
+        self.journal(Level::Warn, "lock_alarm", fields);
+        let event = json!({
+            "event": "lock_alarm",
+            "lock": id.to_string(),
+            "alarm": alarm,
+            "count": record.count,
+            "seq": record.seq,
+        });
+        // The record itself is kept in any case. A lock that raises alarms while the broker is away
+        // must not take the room that commands need.
+        if self.outbox.kept() < self.config.outbox_kept / 2 {
+            self.alarm(&event);
+        } else {
+            self.tell(&event);
+        }
     }
 
     /// What the log says about a command may be all that is left of it.

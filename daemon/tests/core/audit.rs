@@ -48,6 +48,58 @@ fn i4_every_log_record_is_stored_and_published_in_order() {
     assert!(world.events_named("gap").is_empty());
 }
 
+/// S02, S04. Guards: strangers at the door, a forced case or a low battery that stand in a log which
+/// nobody reads until it is too late; and an alarm told again with every pull.
+#[test]
+fn s02_alarms_of_the_lock_are_told_once_by_name() {
+    let mut world = World::ready(1);
+    let alarms = [
+        LogEvent::Strangers,
+        LogEvent::Tamper,
+        LogEvent::BatteryLow,
+        LogEvent::Overwritten,
+        LogEvent::FactoryReset,
+    ];
+    for event in alarms {
+        world.locks[0].record(LogEvent::MovedByHand, None, None);
+        world.locks[0].record(event, None, None);
+    }
+    report(&mut world);
+    report(&mut world);
+    let told: Vec<_> = world
+        .events_named("lock_alarm")
+        .iter()
+        .map(|event| (event["alarm"].clone(), event["seq"].clone()))
+        .collect();
+    let expected: Vec<_> = alarms
+        .iter()
+        .zip([3, 5, 7, 9, 11])
+        .map(|(event, seq)| (json!(event.name()), json!(seq)))
+        .collect();
+    assert_eq!(told, expected);
+}
+
+/// I7. Guards: a lock that raises alarms while the broker is away, until no command is taken any more.
+#[test]
+fn i7_alarms_without_end_leave_room_for_commands() {
+    let mut world = World::with(1, |config| config.outbox_kept = 8);
+    world.broker_up();
+    world.run(20_000);
+    world.broker_down();
+    for _ in 0..400 {
+        world.locks[0].record(LogEvent::Tamper, None, None);
+    }
+    report(&mut world);
+    world.run(20_000);
+    let (statement, _) = world.sign(0, 1);
+    let (lock, command) = (world.locks[0].id.to_string(), base64(&statement));
+    let command = json!({"lock": lock, "command": command, "wait": true});
+    world.request(1, "lock.command", command);
+    world.run(1_000);
+    let reply = world.reply(1).unwrap().as_ref().unwrap();
+    assert_eq!(reply["status"], "done");
+}
+
 /// I4, F12. Guards: a cursor that is ahead of the records after a power cut.
 #[test]
 fn f12_crash_at_every_action_of_a_pull_loses_no_record() {
