@@ -75,6 +75,13 @@ impl Figure {
         self
     }
 
+    /// Marks it as one that must not get worse from commit to commit: its ratio if it has one, else its value.
+    /// Only for what does not depend on how fast the machine is.
+    pub(crate) fn gated(self) -> Self {
+        let gate = self.ratio.unwrap_or_else(|| rounded(self.value));
+        self.with("gate", gate)
+    }
+
     /// Prints it.
     pub(crate) fn print(self) {
         let mut line = json!({

@@ -54,6 +54,7 @@ fn memory(house: &House, part: &str, goal: Option<f64>) -> Result<(), Failure> {
     figure
         .beside("thin-edge agent 8 MiB, Greengrass lite < 15 MB, Python 27 to 38 MB")
         .with("resident_mb", kinds)
+        .gated()
         .print();
     Figure::information("P08", &format!("Pss, {part}"), pss, "MB", 1).print();
     Ok(())
@@ -80,6 +81,7 @@ fn wake_ups(house: &House) -> Result<(), Failure> {
         usize::try_from(WATCH.as_secs())?,
     )
     .beside("tens per second")
+    .gated()
     .print();
     for (name, count) in threads {
         Figure::information(

@@ -79,7 +79,7 @@ pub(crate) fn measure() -> Result<(), Failure> {
     let beside = Samples::new(plain.bridge);
     let mut p50 = Figure::information("P01", "p50", ours.p50(), "us", ours.n());
     if let Some(bridge) = &beside {
-        p50 = p50.against(bridge.p50());
+        p50 = p50.against(bridge.p50()).gated();
         Figure::information(
             "P01",
             "Python paho bridge, p50",

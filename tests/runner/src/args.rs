@@ -8,7 +8,8 @@ usage: tests/run [LANE]               the quick lane, or one lane of it at quick
        tests/run --full [LANE]        every count that an issue names; writes target/full/results.json
        tests/run --list --json        one JSON array: id, lane, count, seconds of each claim
        tests/run --id S32 [--full]    what shows one S, F, P, R or I number, as a JSON object
-       tests/run figures --json       the figures, one JSON object a line
+       tests/run figures --json       the figures, one JSON object a line; fails when a ratio is 5 % worse than it was
+       tests/run figures --write      the same, and adds what was measured to tests/figures/history.jsonl
        tests/run planted [NAME]       plants each known bug in a copy and expects a test to fail
        tests/run assurance [--write]  checks (or writes) docs/assurance.md against tests/claims.toml
 
@@ -28,7 +29,7 @@ pub(crate) enum Request {
     /// One claim by number.
     Id { id: String, full: bool },
     /// The figures.
-    Figures { json: bool, full: bool },
+    Figures { json: bool, full: bool, write: bool },
     /// Planted bugs, all or one by name.
     Planted { name: Option<String> },
     /// The page that maps numbers to tests.
@@ -78,7 +79,7 @@ pub(crate) fn parse(words: &[String]) -> Result<Request, Failure> {
     let second = names.get(1).cloned();
     let few = names.len() <= 1;
     match names.first().map(String::as_str) {
-        Some("figures") => exactly(Request::Figures { json, full }, few && !write),
+        Some("figures") => exactly(Request::Figures { json, full, write }, few),
         Some("planted") => exactly(
             Request::Planted { name: second },
             names.len() <= 2 && !write && !json,
@@ -152,6 +153,7 @@ mod tests {
                 Request::Figures {
                     json: true,
                     full: false,
+                    write: false,
                 },
             ),
             ("planted", Request::Planted { name: None }),

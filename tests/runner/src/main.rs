@@ -15,6 +15,7 @@ mod failure;
 mod figure;
 mod graph;
 mod harness;
+mod history;
 mod lane_log;
 mod lanes;
 mod plant;

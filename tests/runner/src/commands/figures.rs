@@ -1,15 +1,22 @@
-//! `tests/run figures [--json]`.
+//! `tests/run figures [--json] [--write]`.
 
 use crate::context::Context;
 use crate::failure::{During, Failure};
+use crate::history::{self, History};
 use crate::lane_log::LaneLog;
 use crate::lanes;
 use crate::tally::Tally;
 
-pub(super) fn run(json: bool, full: bool) -> Result<Tally, Failure> {
+pub(super) fn run(json: bool, full: bool, write: bool) -> Result<Tally, Failure> {
     let context = Context::open(full)?;
     let mut log = LaneLog::create(&context, "figures")?;
-    let report = lanes::measure(&context, &mut log, None)?;
+    let mut report = lanes::measure(&context, &mut log, None)?;
+    if write {
+        history::append(&context, &report.figures)?;
+    } else {
+        let history = History::load(&context.root)?;
+        report.problems.extend(history.differences(&report.figures));
+    }
     for figure in report.figures.iter().filter(|_| json) {
         println!(
             "{}",

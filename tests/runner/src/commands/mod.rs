@@ -21,7 +21,7 @@ pub(crate) fn dispatch(request: &Request) -> Result<Tally, Failure> {
         Request::Lanes { full, lane } => lanes::run(*full, lane.as_deref()),
         Request::List { json } => list::run(*json),
         Request::Id { id, full } => one_claim::run(id, *full),
-        Request::Figures { json, full } => figures::run(*json, *full),
+        Request::Figures { json, full, write } => figures::run(*json, *full, *write),
         Request::Planted { name } => planted::run(name.as_deref()),
         Request::Assurance { write } => assurance::run(*write),
     }
