@@ -50,9 +50,6 @@ pub struct Broker {
     pub crl: Option<PathBuf>,
     /// The name the broker's certificate must carry, when it is not `host`.
     pub server_name: Option<String>,
-    /// MQTT keep-alive, seconds. F08: a half-open connection is noticed within twice this.
-    #[serde(default = "Broker::default_keep_alive_s")]
-    pub keep_alive_s: u16,
 }
 
 impl Broker {
@@ -70,10 +67,6 @@ impl Broker {
 
     fn default_key() -> PathBuf {
         "/etc/drawbridge/hub.key".into()
-    }
-
-    fn default_keep_alive_s() -> u16 {
-        5
     }
 }
 

@@ -12,8 +12,6 @@ use super::error::Problem;
 const SOCKET_PATH_MAX: usize = 107;
 /// A DNS name (RFC 1035 section 3.1).
 const HOST_MAX: usize = 253;
-/// Sane bounds of the keep-alive, seconds: rumqttc refuses less than 5, and over an hour it detects nothing.
-const KEEP_ALIVE: std::ops::RangeInclusive<u16> = 5..=3_600;
 
 fn problem(
     text: &str,
@@ -125,14 +123,6 @@ pub(super) fn values(config: &Config, text: &str) -> Vec<Problem> {
                 "port",
                 "is 1883, where brokers speak without TLS",
                 "use the broker's TLS port, mostly 8883",
-            );
-        }
-        if !KEEP_ALIVE.contains(&broker.keep_alive_s) {
-            add(
-                "broker",
-                "keep_alive_s",
-                "is not within 5 to 3600",
-                "5 notices a dead connection within 10 s",
             );
         }
         for (key, path) in [
