@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncWriteExt, BufReader, Interest};
 use tokio::net::UnixStream;
 use tokio::net::unix::OwnedWriteHalf;
-use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::access::Peer;
 use super::frame::{Fault, MAX_LINE, Request, Response};
@@ -19,6 +19,8 @@ const OUTGOING: usize = 256;
 const WRITE_LIMIT: Duration = Duration::from_secs(5);
 /// Time from a line's first byte to its last.
 const LINE_LIMIT: Duration = Duration::from_secs(10);
+/// How often a peer that will ask no more is looked at: has it hung up, or does it still listen?
+const LOOK: Duration = Duration::from_secs(2);
 /// Requests a second; faster askers wait for their turn, the socket's own buffer holding them back.
 const RATE: f64 = 50.0;
 /// Requests at once before the rate applies.
@@ -91,7 +93,8 @@ async fn read_line(reader: &mut (impl AsyncBufRead + Unpin)) -> std::io::Result<
 pub(super) async fn serve(stream: UnixStream, peer: Peer, core: mpsc::Sender<ControlRequest>) {
     let (read, write) = stream.into_split();
     let (outgoing, queue) = mpsc::channel(OUTGOING);
-    let writer = tokio::spawn(write_lines(write, queue));
+    let (still_asking, no_more) = oneshot::channel();
+    let writer = tokio::spawn(write_lines(write, queue, no_more));
     let mut reader = BufReader::new(read);
     let mut rate = Rate::new(Instant::now());
     // When the writer has given up, reading on would only keep a dead connection's place taken.
@@ -99,7 +102,7 @@ pub(super) async fn serve(stream: UnixStream, peer: Peer, core: mpsc::Sender<Con
         () = read_requests(&mut reader, peer, &core, &outgoing, &mut rate) => {}
         () = outgoing.closed() => {}
     }
-    drop(outgoing);
+    drop((outgoing, still_asking));
     // Requests under way hold senders of their own: their answers are still written.
     if writer.await.is_err() {
         log::warn!(event = "control_writer_failed", uid = peer.uid; "a control connection's writer ended badly");
@@ -180,13 +183,45 @@ async fn admit(
     Ok(())
 }
 
-async fn write_lines(mut write: OwnedWriteHalf, mut queue: mpsc::Receiver<Response>) {
-    while let Some(response) = queue.recv().await {
+/// Ends when nothing more can come, or nobody listens: a watcher that hung up would otherwise keep
+/// its place until the next event, which on a quiet hub is hours away.
+async fn write_lines(
+    mut write: OwnedWriteHalf,
+    mut queue: mpsc::Receiver<Response>,
+    mut no_more: oneshot::Receiver<()>,
+) {
+    let mut asks = true;
+    loop {
+        let response = tokio::select! {
+            response = queue.recv() => response,
+            _ = &mut no_more, if asks => {
+                asks = false;
+                if has_hung_up(&write).await {
+                    return;
+                }
+                continue;
+            }
+            () = sleep(LOOK), if !asks => {
+                if has_hung_up(&write).await {
+                    return;
+                }
+                continue;
+            }
+        };
+        let Some(response) = response else {
+            return;
+        };
         match timeout(WRITE_LIMIT, write.write_all(&response.line())).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) | Err(_) => return,
         }
     }
+}
+
+/// Whether the peer has closed both ways; one that only asks no more still gets its answers.
+async fn has_hung_up(write: &OwnedWriteHalf) -> bool {
+    let ready = timeout(Duration::ZERO, write.ready(Interest::WRITABLE)).await;
+    matches!(ready, Ok(Ok(ready)) if ready.is_write_closed())
 }
 
 /// Says one thing to a peer that is not served, and closes.
