@@ -37,12 +37,18 @@ pub struct HubConfig {
     /// Log records per lock that the hub holds without leave to free them; then it stops pulling
     /// and the lock keeps them.
     pub audit_per_lock: u64,
+    /// The same for all locks together.
+    pub audit: u64,
+    /// Groups of changes that wait for a failing store; then commands are refused and no log is
+    /// pulled.
+    pub unstored: usize,
     /// Control clients that watch.
     pub watchers: usize,
 }
 
 impl HubConfig {
-    /// The default bounds: first choices, far below those of the store.
+    /// The default bounds: first choices, below those of the store, whose refusal would come after
+    /// the promise.
     #[must_use]
     pub fn new(hub_id: impl Into<String>, version: impl Into<String>) -> Self {
         Self {
@@ -57,6 +63,8 @@ impl HubConfig {
             outbox_passing: 512,
             finals: 1_024,
             audit_per_lock: 4_096,
+            audit: 8_192,
+            unstored: 4_096,
             watchers: 16,
         }
     }

@@ -106,6 +106,24 @@ pub(super) struct LogStanding {
     pub(super) is_barred: bool,
 }
 
+impl LogStanding {
+    /// Nothing of it is known to be held.
+    pub(super) const fn restart(&mut self) {
+        self.cursor = LogCursor::START;
+        self.kept_from = 1;
+        self.newest = 0;
+        self.head = None;
+    }
+
+    /// How many records the hub may hold without leave to free them.
+    pub(super) const fn held(&self) -> u64 {
+        self.cursor
+            .seq
+            .saturating_add(1)
+            .saturating_sub(self.kept_from)
+    }
+}
+
 /// What is to be asked when the wire is free, beside what is queued.
 #[derive(Debug, Default)]
 pub(super) struct Wants {

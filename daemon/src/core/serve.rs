@@ -195,16 +195,14 @@ impl Hub {
 
     /// Whether there is more of the log, and room for it.
     pub(super) fn may_pull(&self, id: LockId) -> bool {
-        let has_room = self.outbox.kept() < self.config.outbox_kept / 2;
+        let all: u64 = self.locks.values().map(|lock| lock.log.held()).sum();
+        let has_room = self.outbox.kept() < self.config.outbox_kept / 2
+            && self.ledger.depth() < self.config.unstored / 2
+            && all < self.config.audit;
         self.locks.get(&id).is_some_and(|lock| {
             let log = &lock.log;
-            let held = log
-                .cursor
-                .seq
-                .saturating_add(1)
-                .saturating_sub(log.kept_from);
             let is_behind = log.cursor.seq < log.newest && !log.is_barred;
-            is_behind && has_room && held < self.config.audit_per_lock
+            is_behind && has_room && log.held() < self.config.audit_per_lock
         })
     }
 

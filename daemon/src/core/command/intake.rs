@@ -88,7 +88,8 @@ impl Hub {
         }
         let full = state.queue.len() >= self.config.commands_per_lock
             || self.commands.tracked.len() >= self.config.commands
-            || self.outbox.kept() >= self.config.outbox_kept;
+            || self.outbox.kept() >= self.config.outbox_kept
+            || self.ledger.depth() >= self.config.unstored;
         full.then_some(Reason::Busy)
     }
 
