@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use drawbridge_protocol::command::Command;
 use drawbridge_protocol::entropy::Entropy;
 use drawbridge_protocol::ids::{CommandId, LockId};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::action::{CloudAction, ControlAction, Entry, HubAction, Level, StoreOp, Tree};
 use super::command::{Attempt, Commands, Tracked};
@@ -16,7 +16,9 @@ use super::link::Ends;
 use super::lock::{Lock, PendingAck};
 use super::now::Now;
 use super::outbox::Outbox;
-use super::record::{CursorRecord, FinalRecord, InboxRecord, Restored, decoded, lock_in_key};
+use super::record::{
+    CursorRecord, FinalRecord, InboxRecord, Restored, StoreLoss, decoded, lock_in_key,
+};
 use super::topic::{BadHubId, Incoming, Root};
 use super::verbs::VerbError;
 use super::verbs::watch::Watchers;
@@ -94,6 +96,7 @@ impl Hub {
     }
 
     fn restore(&mut self, restored: Restored, now: Now) {
+        let loss = restored.loss;
         for binding in restored.bindings {
             let mut lock = Lock::new(binding, now.mono_ms);
             lock.offline_at = Some(now.mono_ms.saturating_add(super::air::FIRST_LINK_MS));
@@ -105,6 +108,7 @@ impl Hub {
             let ack = lock_in_key(&key, b"ack/");
             if let Some((id, record)) = cursor {
                 if let Some(lock) = self.locks.get_mut(&id)
+                    && loss.is_none()
                     && record.seq >= lock.log.cursor.seq
                 {
                     lock.log.cursor = record.cursor();
@@ -134,6 +138,18 @@ impl Hub {
         }
         self.note_unreadable(Tree::Dedupe, unreadable);
         self.restore_inbox(restored.inbox);
+        if let Some(loss) = loss {
+            self.fetch_logs_anew(loss);
+        }
+    }
+
+    /// A position in a lock's log says that all records before it are in the store. When it lost
+    /// some they are fetched again, as far back as the lock has them; I4.
+    fn fetch_logs_anew(&mut self, loss: StoreLoss) {
+        for lock in self.locks.values_mut() {
+            lock.log.restart();
+        }
+        self.alarm(&json!({"event": loss.event()}));
     }
 
     /// Commands without a final result: the lock may have seen each of them.
@@ -150,6 +166,16 @@ impl Hub {
                 continue;
             };
             self.commands.raise_order(record.order);
+            // Its file cannot be read: the command stays on disk and ends when the lock is back.
+            if !self.locks.contains_key(&read.command.lock) {
+                let command = read.id.to_string();
+                let fields = vec![
+                    ("command", command),
+                    ("lock", read.command.lock.to_string()),
+                ];
+                self.journal(Level::Error, "command_of_unknown_lock", fields);
+                continue;
+            }
             if self.commands.finals.find(&read.id).is_some() {
                 let tree = Tree::Inbox;
                 self.ledger

@@ -28,6 +28,28 @@ pub struct Restored {
     pub meta: Records,
     /// No ticket below this is used again.
     pub next_ticket: u64,
+    /// What the store lost since the hub last ran, if anything.
+    pub loss: Option<StoreLoss>,
+}
+
+/// How much of the store is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreLoss {
+    /// Everything: it was set aside and starts empty.
+    Reset,
+    /// Some records, and it cannot be told which.
+    Records,
+}
+
+impl StoreLoss {
+    /// The name of the event that tells of it.
+    #[must_use]
+    pub const fn event(self) -> &'static str {
+        match self {
+            Self::Reset => "store_reset",
+            Self::Records => "store_lost_records",
+        }
+    }
 }
 
 /// Encodes into memory, which takes every byte: there is no error to report.

@@ -6,7 +6,7 @@ use drawbridge_protocol::keys::{IdentitySecret, LinkSecret};
 use serde_json::json;
 
 use crate::control::{Fault, Reply};
-use crate::core::record::{Records, audit_key};
+use crate::core::record::{Records, StoreLoss, audit_key};
 use crate::core::{HubKeys, LockBinding, Restored, Tree};
 use crate::store::identity::{IdentityDir, IdentityError};
 use crate::store::{Store, StoreError, StoreOpened};
@@ -49,7 +49,17 @@ pub(super) async fn restore(
         dedupe: records(store, Tree::Dedupe).await?,
         meta: records(store, Tree::Meta).await?,
         next_ticket: opened.next_ticket,
+        loss: loss(opened),
     })
+}
+
+fn loss(opened: &StoreOpened) -> Option<StoreLoss> {
+    if opened.reset {
+        Some(StoreLoss::Reset)
+    } else {
+        let some = opened.lost_records || opened.damaged_records > 0;
+        some.then_some(StoreLoss::Records)
+    }
 }
 
 /// The hub's keys, made on the first start.

@@ -1,5 +1,6 @@
 //! The lock's log on its way out.
 
+use drawbridge_daemon::core::record::StoreLoss;
 use drawbridge_daemon::core::{Tree, record};
 use drawbridge_protocol::audit_ack::AuditAck;
 use drawbridge_protocol::ids::{Digest32, OwnershipId};
@@ -98,6 +99,67 @@ fn i7_alarms_without_end_leave_room_for_commands() {
     world.run(1_000);
     let reply = world.reply(1).unwrap().as_ref().unwrap();
     assert_eq!(reply["status"], "done");
+}
+
+/// I4, F16. Guards: records that a damaged store lost, although the lock still has them, because a
+/// position elsewhere says that they were fetched.
+#[test]
+fn f16_lost_records_are_fetched_again_from_the_lock() {
+    for (loss, event) in [
+        (StoreLoss::Reset, "store_reset"),
+        (StoreLoss::Records, "store_lost_records"),
+    ] {
+        let mut world = World::ready(1);
+        for _ in 0..20 {
+            world.locks[0].record(LogEvent::MovedByHand, None, None);
+        }
+        report(&mut world);
+        assert_eq!(world.disk.count(Tree::Audit), 21);
+        // The position is in the binding, which is in a file of its own.
+        let rename = json!({"lock": world.locks[0].id.to_string(), "name": "Front"});
+        world.request(1, "lock.rename", rename);
+        world.run(1_000);
+        if loss == StoreLoss::Reset {
+            world.disk.trees.clear();
+        } else {
+            let audit = world.disk.trees.get_mut(&Tree::Audit).unwrap();
+            audit
+                .remove(&record::audit_key(world.locks[0].id, 7))
+                .unwrap();
+        }
+        world.disk.loss = Some(loss);
+        world.published.clear();
+        world.crash();
+        world.run(20_000);
+        assert_eq!(world.disk.count(Tree::Audit), 21, "{loss:?}");
+        assert_eq!(published(&world), (1..=21).collect::<Vec<_>>());
+        assert_eq!(world.events_named(event).len(), 1);
+        assert!(world.events_named("gap").is_empty());
+    }
+}
+
+/// I7. Guards: locks that together hold more than the store takes, which then refuses everything.
+#[test]
+fn i7_all_locks_together_hold_no_more_than_the_store_takes() {
+    let mut world = World::with(4, |config| {
+        config.audit_per_lock = 100;
+        config.audit = 150;
+    });
+    world.broker_up();
+    world.run(20_000);
+    for index in 0..4 {
+        for _ in 0..120 {
+            world.locks[index].record(LogEvent::MovedByHand, None, None);
+        }
+        let packets = world.locks[index].send_report();
+        world.packets_from(index, packets);
+        world.run(1_000);
+    }
+    let held = world.disk.count(Tree::Audit);
+    assert!((150..150 + 64).contains(&held), "{held} records are held");
+    let id = world.send_command(3, 1);
+    world.run(2_000);
+    assert_eq!(world.finals(id).len(), 1);
 }
 
 /// I4, F12. Guards: a cursor that is ahead of the records after a power cut.

@@ -122,3 +122,24 @@ fn psk_rotation_with_a_crash_at_each_step_still_reconnects() {
         }
     }
 }
+
+/// I2, F16. Guards: a command whose lock's file cannot be read, which is neither ended nor carried out
+/// and holds up every stop; and one that is gone when the file is back.
+#[test]
+fn f16_command_of_a_lock_without_its_file_waits_on_disk() {
+    let mut world = World::ready(1);
+    world.unreachable = vec![world.locks[0].id];
+    world.cut_links();
+    let id = world.send_command(0, 1);
+    world.run(1_000);
+    let files = std::mem::take(&mut world.disk.bindings);
+    world.crash();
+    world.run(60_000);
+    assert!(world.hub.is_idle(), "nothing can be done about it");
+    assert!(world.finals(id).is_empty());
+    world.disk.bindings = files;
+    world.unreachable.clear();
+    world.crash();
+    world.run(20_000);
+    assert_eq!(world.finals(id).len(), 1);
+}

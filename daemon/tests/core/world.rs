@@ -47,6 +47,8 @@ impl Entropy for Seeded {
 pub(crate) struct Disk {
     pub(crate) trees: BTreeMap<Tree, BTreeMap<Vec<u8>, Vec<u8>>>,
     pub(crate) bindings: BTreeMap<String, Vec<u8>>,
+    /// What the store says it lost at the next start.
+    pub(crate) loss: Option<drawbridge_daemon::core::record::StoreLoss>,
 }
 
 impl Disk {
@@ -75,6 +77,23 @@ impl Disk {
         }
     }
 
+    /// Power goes while a batch is written. A file is written apart from the records around it, and
+    /// what stands before it in the batch is durable before it.
+    fn tear(&mut self, ops: &[StoreOp], chance: u64) {
+        let is_file = |op: &StoreOp| {
+            matches!(
+                op,
+                StoreOp::SaveBinding { .. } | StoreOp::RemoveBinding { .. }
+            )
+        };
+        let files = ops.iter().enumerate().filter(|(_, op)| is_file(op));
+        let cuts: Vec<usize> = std::iter::once(0)
+            .chain(files.flat_map(|(at, _)| [at, at + 1]))
+            .collect();
+        let cut = cuts[chance as usize % cuts.len()];
+        self.apply(&ops[..cut]);
+    }
+
     fn restored(&self) -> Restored {
         let records = |tree| {
             let tree = self.trees.get(&tree).cloned().unwrap_or_default();
@@ -91,6 +110,7 @@ impl Disk {
             dedupe: records(Tree::Dedupe),
             meta: records(Tree::Meta),
             next_ticket: 0,
+            loss: self.loss,
         }
     }
 
@@ -266,6 +286,9 @@ impl World {
             if let Some(left) = &mut self.crash_in {
                 if *left == 0 {
                     self.crash_in = None;
+                    if let HubAction::Store { ops, .. } = &action {
+                        self.disk.tear(ops, self.actions);
+                    }
                     self.crash();
                     return;
                 }

@@ -48,6 +48,7 @@ impl Disk {
             dedupe: records(Tree::Dedupe),
             meta: records(Tree::Meta),
             next_ticket: 0,
+            loss: None,
         }
     }
 
