@@ -159,10 +159,10 @@ impl Home {
         self.hub.start_again().unwrap();
     }
 
-    /// `VmRSS` of the hub, KiB.
-    pub(crate) fn hub_rss_kib(&self) -> u64 {
+    /// Most memory that the hub ever had resident (`VmHWM`), KiB.
+    pub(crate) fn hub_peak_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.hub.pid())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let line = status.lines().find(|line| line.starts_with("VmHWM:"));
         let number = line.unwrap().split_whitespace().nth(1).unwrap();
         number.parse().unwrap()
     }
