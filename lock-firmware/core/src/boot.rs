@@ -9,6 +9,7 @@ use drawbridge_protocol::report::{Cause, Position};
 use minicbor::{Decode, Encode};
 use zeroize::Zeroize;
 
+use crate::back_off::Failures;
 use crate::factory::Settings;
 use crate::flash::{Flash, Region};
 use crate::history::{Entry, History, INTERRUPTED, Room};
@@ -24,6 +25,10 @@ const BOOT: u16 = 1;
 const POLICY_EPOCH: u16 = 2;
 /// Store key of the owner record.
 const OWNER: u16 = 3;
+/// Store key of the pairing failures in a row.
+const FAILURES: u16 = 4;
+/// Store key of the pairing failures that are not in the log yet.
+const UNLOGGED: u16 = 5;
 /// Store key of the first peer; the others follow.
 const PEER: u16 = 16;
 /// Peers that can be enrolled: all places but the candidate's.
@@ -79,6 +84,7 @@ pub(crate) struct Restored<F> {
     pub(crate) owner: Option<Owner>,
     pub(crate) policy_epoch: u32,
     pub(crate) peers: Peers,
+    pub(crate) failures: Failures,
 }
 
 impl<F: Flash + Clone> Memory<F> {
@@ -109,6 +115,10 @@ impl<F: Flash + Clone> Memory<F> {
             .ok_or(BootError::Store)?;
         let policy_epoch = load(&store, POLICY_EPOCH)?.unwrap_or(0);
         let owner: Option<Owner> = load(&store, OWNER)?;
+        let failures = Failures {
+            in_a_row: load(&store, FAILURES)?.unwrap_or(0),
+            unlogged: load(&store, UNLOGGED)?.unwrap_or(0),
+        };
         let peers = load_peers(&store, owner.as_ref())?;
         save(&mut store, &[(BOOT, Some(Value::Count(boot)))]).map_err(|()| BootError::PowerLost)?;
 
@@ -149,28 +159,32 @@ impl<F: Flash + Clone> Memory<F> {
             owner,
             policy_epoch,
             peers,
+            failures,
         })
     }
 }
 
 impl<F: Flash> Memory<F> {
-    /// Makes `owner` and its peers durable as one batch: all of it or nothing.
+    /// Makes `owner` and its peers durable as one batch: all of it or nothing. With it go the pairing
+    /// failures before it.
     pub(crate) fn save_claim<'a>(
         &mut self,
         owner: &Owner,
         peers: impl Iterator<Item = (Place, &'a PeerRecord)>,
     ) -> Result<(), ()> {
         let mut values = [
+            (FAILURES, None),
             (OWNER, Some(Value::Owner(owner))),
             (0, None),
             (0, None),
             (0, None),
             (0, None),
         ];
-        for (slot, (place, record)) in values.iter_mut().skip(1).zip(peers) {
+        let mut used = 2;
+        for (slot, (place, record)) in values.iter_mut().skip(2).zip(peers) {
             *slot = (PEER + u16::from(place.0), Some(Value::Peer(record)));
+            used += 1;
         }
-        let used = values.iter().filter(|(_, value)| value.is_some()).count();
         save(&mut self.store, values.get(..used).unwrap_or(&values))
     }
 
@@ -182,7 +196,18 @@ impl<F: Flash> Memory<F> {
         )
     }
 
-    /// Erases owner and peers and raises the policy epoch, as one batch.
+    /// Makes the count of pairing failures durable, as one batch.
+    pub(crate) fn save_failures(&mut self, failures: Failures) -> Result<(), ()> {
+        save(
+            &mut self.store,
+            &[
+                (FAILURES, Some(Value::Count(failures.in_a_row))),
+                (UNLOGGED, Some(Value::Count(failures.unlogged))),
+            ],
+        )
+    }
+
+    /// Erases owner and peers and raises the policy epoch, as one batch. Pairing failures stay.
     pub(crate) fn save_reset(&mut self, policy_epoch: u32) -> Result<(), ()> {
         save(
             &mut self.store,

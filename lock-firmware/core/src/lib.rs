@@ -26,6 +26,7 @@ extern crate std;
 mod actuation;
 mod admission;
 mod answers;
+mod back_off;
 mod boot;
 mod bucket;
 mod decided;
@@ -47,6 +48,7 @@ mod sessions;
 pub mod store;
 mod window;
 
+pub use back_off::LONGEST_WAIT_MS;
 pub use boot::BootError;
 pub use factory::{Factory, Settings};
 pub use links::{LINKS, LinkId};

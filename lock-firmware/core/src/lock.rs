@@ -8,6 +8,7 @@ use drawbridge_protocol::report::{Cause, Position};
 use drawbridge_protocol::secret::SetupKeys;
 
 use crate::actuation::Actuation;
+use crate::back_off::BackOff;
 use crate::boot::{BootError, Memory};
 use crate::bucket::Bucket;
 use crate::decided::DecidedTable;
@@ -44,6 +45,7 @@ pub struct Lock<F> {
     pub(crate) peers: Peers,
     pub(crate) links: Links,
     pub(crate) window: Option<Window>,
+    pub(crate) back_off: BackOff,
     pub(crate) grants: Grants,
     pub(crate) decided: DecidedTable,
     pub(crate) actuation: Option<Actuation>,
@@ -132,6 +134,7 @@ impl<F: Flash + Clone> Lock<F> {
             memory: restored.memory,
             links: Links::default(),
             window: None,
+            back_off: BackOff::restored(restored.failures),
             grants: Grants::default(),
             decided: DecidedTable::default(),
             actuation: None,
@@ -141,7 +144,7 @@ impl<F: Flash + Clone> Lock<F> {
             handshakes: Bucket::new(HANDSHAKE_BURST, HANDSHAKE_REFILL_MS),
             refusals: Bucket::new(REFUSAL_BURST, REFUSAL_REFILL_MS),
             refused: 0,
-            strangers: 0,
+            strangers: restored.failures.unlogged.into(),
             strangers_noted_ms: 0,
             outbound: Outbound::default(),
             halted: false,
@@ -178,6 +181,9 @@ impl<F: Flash> Lock<F> {
     }
 
     pub(crate) fn drop_link(&mut self, link: LinkId) {
+        // One that the lock ended is counted already.
+        let left = self.links.iter().any(|up| up.id == link && !up.closing);
+        self.strangers += u64::from(left && self.peers.is_unproven_candidate(link));
         self.links.remove(link);
         self.outbound.forget_link(link);
         for (_, peer) in self.peers.iter_mut() {
@@ -310,6 +316,7 @@ impl<F: Flash> Lock<F> {
             // Without room for the record the count goes on.
             if self.note(&entry, Room::Optional, now_ms).is_some() {
                 self.strangers = 0;
+                self.note_logged();
                 // Nobody asks a lock that nothing happens to: the alarm must not wait for a visit.
                 self.announce(Cause::Sensor, None);
             }
@@ -372,6 +379,16 @@ impl<F: Flash> Lock<F> {
                 self.halt();
                 None
             }
+        }
+    }
+
+    /// The pairing failures are in the log: a boot need not count them once more.
+    fn note_logged(&mut self) {
+        if let Some(logged) = self.back_off.logged() {
+            if self.memory.save_failures(logged).is_err() {
+                return self.halt();
+            }
+            self.back_off.set_logged();
         }
     }
 

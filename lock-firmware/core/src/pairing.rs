@@ -40,8 +40,12 @@ impl<F: Flash> Lock<F> {
             .filter(|window| window.is_open(now_ms))
             .ok_or(Reason::WindowClosed)?
             .nonce;
-        let claim =
-            Claim::verify(statement, &self.keys.claim_key).map_err(|_| Reason::Signature)?;
+        let Ok(claim) = Claim::verify(statement, &self.keys.claim_key) else {
+            // Who sends it has proven the other half of the code, and the seal has 32 bytes:
+            // nothing to guess, but something to tell.
+            self.strangers += 1;
+            return Err(Reason::Signature);
+        };
         if claim.lock != self.factory.lock {
             return Err(Reason::WrongLock);
         }
@@ -82,6 +86,7 @@ impl<F: Flash> Lock<F> {
             self.halt();
             return Err(Reason::Storage);
         }
+        self.back_off.forget();
         let receipt = owner.receipt(&self.factory);
         self.owner = Some(owner);
         self.enrol(records, entropy);

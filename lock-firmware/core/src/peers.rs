@@ -112,6 +112,13 @@ impl Peers {
         self.places.last_mut().and_then(Option::take)
     }
 
+    /// Whether the candidate's newest handshake was answered on `link` and nothing proved it since.
+    pub(crate) fn is_unproven_candidate(&self, link: LinkId) -> bool {
+        self.get(Self::candidate_place())
+            .and_then(|peer| peer.fresh.as_ref())
+            .is_some_and(|fresh| fresh.link == Some(link))
+    }
+
     /// The candidate's place.
     pub(crate) const fn candidate_place() -> Place {
         Place(PLACES as u8 - 1)

@@ -108,10 +108,19 @@ impl<F: Flash> Lock<F> {
             .window
             .as_mut()
             .filter(|window| window.is_open(now_ms))?;
-        if taken || purpose != Purpose::Pair || responder.generation != 0 || !window.attempt() {
+        if taken || purpose != Purpose::Pair || responder.generation != 0 {
             return None;
         }
         responder.peer.check().ok()?;
+        if !self.back_off.is_over(now_ms) || !window.attempt() {
+            return None;
+        }
+        // Message 2 is what a guess is tested with: before it, the failure that it may be is counted.
+        if self.memory.save_failures(self.back_off.charged()).is_err() {
+            self.halt();
+            return None;
+        }
+        self.back_off.charge(now_ms);
         // A candidate that has proven itself keeps its session until the new one is proven too.
         if self
             .peers
@@ -237,6 +246,14 @@ impl<F: Flash> Lock<F> {
         let generation = peer.session.as_ref()?.generation;
         let old_dies = is_fresh && peer.enrolled && peer.record.ring.proven(generation);
         let record_now = old_dies.then(|| peer.record.clone());
+        let by_candidate = is_fresh && !peer.enrolled;
+        if by_candidate {
+            if self.memory.save_failures(self.back_off.refunded()).is_err() {
+                self.halt();
+                return None;
+            }
+            self.back_off.refund();
+        }
         if let Some(record) = record_now
             && self.memory.save_peer(place, &record).is_err()
         {

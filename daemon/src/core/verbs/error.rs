@@ -113,7 +113,7 @@ impl VerbError {
             ),
             "window_closed" => (
                 "enter the pairing window",
-                "press the button inside the lock, then try again within 120 s",
+                "press the button inside the lock, then try again within 120 s; after many wrong codes the lock waits up to an hour first",
             ),
             "wrong_secret" => (
                 "prove the code to the lock",

@@ -44,7 +44,8 @@ fn pull(owned: &mut Owned, cursor: &mut LogCursor) -> Result<Vec<Vec<u8>>, Chain
     }
 }
 
-fn everything(owned: &mut Owned) -> Vec<Vec<u8>> {
+/// Every record that the log still has.
+pub(crate) fn everything(owned: &mut Owned) -> Vec<Vec<u8>> {
     let from = owned.home.lock().status().log_oldest;
     let (mut all, mut next) = (Vec::new(), from);
     loop {

@@ -9,6 +9,7 @@ mod lane;
 mod log_chain;
 mod one_command_one_turn;
 mod ownership_ends;
+mod pairing_back_off;
 mod pairing_power_cuts;
 mod pairing_window;
 mod psk_rotation;
