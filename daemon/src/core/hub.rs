@@ -369,17 +369,15 @@ impl Hub {
                 (After::ClaimSaved(lock), Fate::Refused) => {
                     self.claim_failed(lock, VerbError::store());
                 }
-                (After::Receipt { reply, statement }, Fate::Durable) => {
-                    self.reply_receipt(reply, &statement);
-                }
-                (After::Receipt { reply, .. }, Fate::Refused) => {
+                (After::Answer { reply, data }, Fate::Durable) => self.reply(reply, Ok(data)),
+                (After::Answer { reply, .. }, Fate::Refused) => {
                     self.reply(reply, Err(VerbError::store()));
                 }
                 (After::Acknowledge(token), Fate::Durable) => self.acknowledge(token),
                 (
                     After::PskKept { .. }
                     | After::ClaimSaved(_)
-                    | After::Receipt { .. }
+                    | After::Answer { .. }
                     | After::Acknowledge(_),
                     _,
                 ) => {}

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 
 use drawbridge_protocol::ids::{CommandId, LockId};
 use drawbridge_protocol::psk::Generation;
+use serde_json::Value;
 
 use super::action::StoreOp;
 use super::event::{AckToken, StoreFault};
@@ -31,8 +32,8 @@ pub(super) enum After {
     },
     /// The claim may be sent.
     ClaimSaved(LockId),
-    /// The owner may hear that the lock is his: from then on he relies on this hub knowing it.
-    Receipt { reply: ReplyTo, statement: Vec<u8> },
+    /// The request may be answered with this: from then on whoever made it relies on it.
+    Answer { reply: ReplyTo, data: Value },
     /// The message may be acknowledged.
     Acknowledge(AckToken),
 }

@@ -6,5 +6,6 @@ mod crash;
 mod edge;
 mod links;
 mod lock_double;
+mod locks;
 mod pairing;
 mod world;

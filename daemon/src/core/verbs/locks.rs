@@ -6,11 +6,12 @@ use drawbridge_protocol::report::Position;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::VerbError;
+use super::{ReplyTo, VerbError};
 use crate::core::action::{HubAction, Level, RadioAction, StoreOp};
 use crate::core::binding::is_name;
 use crate::core::command::Ending;
 use crate::core::hub::Hub;
+use crate::core::ledger::After;
 use crate::core::lock::Sync;
 use crate::core::now::Now;
 use crate::core::topic::lock_id;
@@ -93,7 +94,12 @@ impl Hub {
         Ok(view)
     }
 
-    pub(super) fn lock_rename(&mut self, rename: Rename) -> Result<Value, VerbError> {
+    /// Answers at once only what nothing is kept of; else when the new name is durable.
+    pub(super) fn lock_rename(
+        &mut self,
+        rename: Rename,
+        reply: ReplyTo,
+    ) -> Result<Option<Value>, VerbError> {
         let id = self.find_lock(&rename.lock)?;
         if !is_name(&rename.name) {
             return Err(VerbError::bad_name());
@@ -102,16 +108,23 @@ impl Hub {
             return Err(VerbError::unknown_lock());
         };
         lock.binding.name = rename.name;
-        let name = lock.binding.name.clone();
-        if lock.binding.is_claimed {
-            self.save_binding(id, Vec::new());
-            self.publish_locks();
+        let data = json!({"lock": id.to_string(), "name": lock.binding.name});
+        if !lock.binding.is_claimed {
+            return Ok(Some(data));
         }
-        Ok(json!({"lock": id.to_string(), "name": name}))
+        self.save_binding(id, vec![After::Answer { reply, data }]);
+        self.publish_locks();
+        Ok(None)
     }
 
-    /// Forgets a lock. The lock itself keeps its owner and its peers: that is for its owner to say.
-    pub(super) fn lock_remove(&mut self, remove: &Remove, now: Now) -> Result<Value, VerbError> {
+    /// Forgets a lock, and says so once it will not come back. The lock itself keeps its owner and
+    /// its peers: that is for its owner to say.
+    pub(super) fn lock_remove(
+        &mut self,
+        remove: &Remove,
+        reply: ReplyTo,
+        now: Now,
+    ) -> Result<Option<Value>, VerbError> {
         let id = self.find_lock(&remove.lock)?;
         let waiting: Vec<_> = self
             .commands
@@ -137,13 +150,14 @@ impl Hub {
             };
             self.conclude(command, &ending, now);
         }
-        self.forget_lock(id);
+        let data = json!({"removed": id.to_string()});
+        self.forget_lock(id, vec![After::Answer { reply, data }]);
         self.journal(Level::Info, "lock_removed", vec![("lock", id.to_string())]);
-        Ok(json!({"removed": id.to_string()}))
+        Ok(None)
     }
 
-    /// Lets go of a lock and everything kept for it.
-    pub(super) fn forget_lock(&mut self, id: LockId) {
+    /// Lets go of a lock and everything kept for it; `after` waits for that to be durable.
+    pub(super) fn forget_lock(&mut self, id: LockId, after: Vec<After>) {
         self.forget_log(id);
         let Some(lock) = self.locks.remove(&id) else {
             return;
@@ -170,7 +184,7 @@ impl Hub {
         let op = StoreOp::RemoveBinding {
             name: id.to_string(),
         };
-        self.ledger.write(vec![op], Vec::new());
+        self.ledger.write(vec![op], after);
         if lock.binding.is_claimed {
             self.clear_documents(id);
             self.publish_locks();

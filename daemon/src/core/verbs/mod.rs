@@ -121,12 +121,10 @@ impl Hub {
                 .map(Some),
             "lock.rename" => self
                 .parsed(data)
-                .and_then(|rename| self.lock_rename(rename))
-                .map(Some),
+                .and_then(|rename| self.lock_rename(rename, reply.clone())),
             "lock.remove" => self
                 .parsed(data)
-                .and_then(|remove| self.lock_remove(&remove, now))
-                .map(Some),
+                .and_then(|remove| self.lock_remove(&remove, reply.clone(), now)),
             "lock.pair" => self
                 .parsed(data)
                 .and_then(|pair| self.lock_pair(&pair, reply.clone(), now)),

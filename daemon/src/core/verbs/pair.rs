@@ -88,7 +88,7 @@ impl Hub {
         }
         if self.locks.contains_key(&id) {
             // A pairing that was begun before begins anew; who waited for it is told.
-            self.forget_lock(id);
+            self.forget_lock(id, Vec::new());
         }
         let mut lock = Lock::new(binding, now.mono_ms);
         lock.pairing = Some(Pairing {
@@ -258,20 +258,16 @@ impl Hub {
             .collect();
         waiting.sort_unstable();
         lock.queue = waiting.into_iter().map(|(_, command)| command).collect();
-        let receipt = After::Receipt {
+        // He relies on this hub knowing the lock: not before it survives a power cut.
+        let receipt = After::Answer {
             reply: claim.reply,
-            statement: statement.to_vec(),
+            data: json!({"receipt": base64(statement)}),
         };
         self.save_binding(id, vec![receipt]);
         self.tell_step(id, "claimed");
         self.publish_locks();
         self.publish_link(id);
         self.touch(id);
-    }
-
-    /// The claim's answer, once this hub will not forget the lock.
-    pub(in crate::core) fn reply_receipt(&mut self, reply: ReplyTo, statement: &[u8]) {
-        self.reply(reply, Ok(json!({"receipt": base64(statement)})));
     }
 
     /// The claim did not take: what was kept for it goes, unless the lock was ours before.
@@ -288,7 +284,7 @@ impl Hub {
         }
         self.reply(claim.reply, Err(error));
         if !was_ours {
-            self.forget_lock(id);
+            self.forget_lock(id, Vec::new());
         }
     }
 
@@ -318,7 +314,7 @@ impl Hub {
         for reply in reply.into_iter().chain(claim) {
             self.reply(reply, Err(error.clone()));
         }
-        self.forget_lock(id);
+        self.forget_lock(id, Vec::new());
     }
 
     pub(in crate::core) fn tick_pairing(&mut self, id: LockId, now: Now) {

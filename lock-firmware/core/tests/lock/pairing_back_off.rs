@@ -225,10 +225,7 @@ fn s04_wrong_secrets_reach_the_log_even_if_the_battery_is_pulled() {
     owned.hub = hub;
     owned.ownership = drawbridge_protocol::ids::OwnershipId::of_claim(&claim);
     owned.policy_epoch = 1;
-    owned.grant = owned.grant_for(
-        &owned.hub.keys(),
-        drawbridge_protocol::grant::Rights::VIEW,
-    );
+    owned.grant = owned.grant_for(&owned.hub.keys(), drawbridge_protocol::grant::Rights::VIEW);
     owned.present();
     owned.home.pass_time(600_000);
     owned.hub.receive(&mut owned.home);
@@ -264,5 +261,9 @@ fn s04_challenges_have_128_bits_and_never_repeat() {
             take(window);
         }
     }
-    assert_eq!((ones, zeros), ([0xff; 16], [0xff; 16]), "bits that never move");
+    assert_eq!(
+        (ones, zeros),
+        ([0xff; 16], [0xff; 16]),
+        "bits that never move"
+    );
 }
