@@ -181,12 +181,15 @@ impl Hub {
         for reply in replies {
             self.reply(reply, Err(VerbError::unknown_lock()));
         }
+        // Before the file: after a power cut in between nobody would know which documents to clear.
+        if lock.binding.is_claimed {
+            self.clear_documents(id);
+        }
         let op = StoreOp::RemoveBinding {
             name: id.to_string(),
         };
         self.ledger.write(vec![op], after);
         if lock.binding.is_claimed {
-            self.clear_documents(id);
             self.publish_locks();
         }
     }
