@@ -8,7 +8,7 @@
 
 use std::collections::VecDeque;
 
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 /// The right to acknowledge one message on the connection that brought it.
 ///
@@ -17,6 +17,8 @@ use tokio::sync::mpsc;
 pub struct AckToken {
     id: u64,
     to: Option<mpsc::Sender<Settled>>,
+    /// Its place on the way to the core, free again once the core has dealt with the message.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 /// What became of a token.
@@ -34,10 +36,22 @@ impl AckToken {
 
     /// A message that needs no acknowledgement (QoS 0).
     pub(super) fn nothing() -> Self {
-        Self { id: 0, to: None }
+        Self {
+            id: 0,
+            to: None,
+            place: None,
+        }
+    }
+
+    /// Holds `place` until the token is used or dropped.
+    pub(super) fn holding(mut self, place: OwnedSemaphorePermit) -> Self {
+        self.place = Some(place);
+        self
     }
 
     fn settle(&mut self, acked: bool) {
+        // Before the PUBACK: a lawful broker never finds the places taken.
+        self.place = None;
         if let Some(to) = self.to.take() {
             // The channel holds as many as the connection has tokens, so it is never full; closed
             // means that the connection is gone and the broker will send the message again.
@@ -103,6 +117,7 @@ impl AckOrder {
         Ok(AckToken {
             id,
             to: Some(self.to.clone()),
+            place: None,
         })
     }
 

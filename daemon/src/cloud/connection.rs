@@ -11,7 +11,7 @@ use std::future::pending;
 
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
-    ConnAck, Filter, PubAck, PubAckReason, Publish, PublishProperties, SubAck, SubscribeReasonCode,
+    Filter, PubAckReason, Publish, PublishProperties, SubscribeReasonCode,
 };
 use tokio::sync::mpsc;
 use tokio::time::{Duration, Instant, sleep_until, timeout};
@@ -23,7 +23,7 @@ use super::event::{CloudEvent, Outgoing};
 use super::liveness::{Liveness, Pulse, Silence};
 use super::tunnel::{Secured, Tunnel};
 use super::window::{Owner, Window};
-use super::wire::{Seen, Wire, WireEnd};
+use super::wire::{Arrived, Granted, Seen, Wire, WireEnd};
 
 /// The two queues and the wish to end, as the plane owns them.
 #[derive(Debug)]
@@ -159,7 +159,7 @@ impl Connection<'_> {
                 .next_seen(connack_by, "connecting to MQTT: no CONNACK in time")
                 .await?
             {
-                Seen::Connected(connack) => break self.on_connack(&connack)?,
+                Seen::Connected(granted) => break self.on_connack(granted)?,
                 _ => continue,
             }
         };
@@ -185,8 +185,8 @@ impl Connection<'_> {
                 .next_seen(suback_by, "subscribing: no SUBACK in time")
                 .await?
             {
-                Seen::Subscribed(suback) => {
-                    check_suback(&suback, &filters)?;
+                Seen::Subscribed(codes) => {
+                    check_suback(&codes, &filters)?;
                     break;
                 }
                 // A resumed session delivers what waited before it answers the SUBSCRIBE.
@@ -207,28 +207,27 @@ impl Connection<'_> {
         }
     }
 
-    fn on_connack(&mut self, connack: &ConnAck) -> Step<bool> {
-        let given = connack.properties.as_ref();
-        let receive_max = given.and_then(|p| p.receive_max).unwrap_or(u16::MAX);
+    fn on_connack(&mut self, granted: Granted) -> Step<bool> {
+        let receive_max = granted.receive_max.unwrap_or(u16::MAX);
         if receive_max == 0 {
             return Err(lost(
                 "connecting to MQTT: the broker gave a Receive Maximum of zero",
             ));
         }
-        if given.and_then(|p| p.max_qos) == Some(0) {
+        if granted.max_qos == Some(0) {
             return Err(unusable(
                 "connecting to MQTT: the broker does not offer QoS 1",
             ));
         }
-        if given.and_then(|p| p.retain_available) == Some(0) {
+        if granted.retain_available == Some(0) {
             return Err(unusable(
                 "connecting to MQTT: the broker does not keep retained messages",
             ));
         }
         self.window = Window::open(receive_max);
-        let theirs = given.and_then(|p| p.max_packet_size).unwrap_or(u32::MAX);
+        let theirs = granted.max_packet.unwrap_or(u32::MAX);
         self.max_packet = theirs.min(self.config.limits.max_outgoing);
-        Ok(connack.session_present)
+        Ok(granted.session_present)
     }
 
     async fn on_seen(&mut self, seen: Seen) -> Step {
@@ -248,8 +247,8 @@ impl Connection<'_> {
         }
         match seen {
             Seen::Pong => self.live.ping_answered(),
-            Seen::Acked(puback) => self.on_puback(&puback).await,
-            Seen::Message(publish) => self.on_message(*publish, now).await?,
+            Seen::Acked { id, reason } => self.on_puback(id, reason).await,
+            Seen::Message(arrived) => self.on_message(*arrived, now).await?,
             Seen::Connected(_) | Seen::Subscribed(_) => {
                 return Err(lost("listening to the broker: an answer to nothing"));
             }
@@ -258,18 +257,16 @@ impl Connection<'_> {
         Ok(())
     }
 
-    async fn on_message(&mut self, publish: Publish, now: Instant) -> Step {
-        let token = match publish.qos {
-            QoS::AtMostOnce => AckToken::nothing(),
-            _ => self.acks.arrived(publish.pkid).map_err(|_| {
+    async fn on_message(&mut self, arrived: Arrived, now: Instant) -> Step {
+        let token = match arrived.packet {
+            None => AckToken::nothing(),
+            Some(packet) => self.acks.arrived(packet).map_err(|_| {
                 lost("listening to the broker: more unacknowledged messages than we allowed")
             })?,
         };
-        let Ok(topic) = String::from_utf8(publish.topic.to_vec()) else {
-            return Err(lost("listening to the broker: a topic that is not UTF-8"));
-        };
-        if topic == self.live_topic {
-            if publish.payload == self.live_payload && !self.live_payload.is_empty() {
+        let token = token.holding(arrived.place);
+        if arrived.topic == self.live_topic {
+            if arrived.payload == self.live_payload && !self.live_payload.is_empty() {
                 self.live.proof_returned(now);
                 self.live_payload.clear();
                 self.proved = true;
@@ -277,26 +274,25 @@ impl Connection<'_> {
             token.ack();
             return Ok(());
         }
-        let properties = publish.properties.unwrap_or_default();
         let message = CloudEvent::Message {
-            topic,
-            payload: publish.payload.to_vec(),
-            retain: publish.retain,
-            dup: publish.dup,
-            correlation: properties.correlation_data.map(|data| data.to_vec()),
-            response_topic: properties.response_topic,
+            topic: arrived.topic,
+            payload: arrived.payload,
+            retain: arrived.retain,
+            dup: arrived.dup,
+            correlation: arrived.correlation,
+            response_topic: arrived.response_topic,
             ack: token,
         };
         self.tell(message).await;
         Ok(())
     }
 
-    async fn on_puback(&mut self, puback: &PubAck) {
-        let Some(Owner::Ticket(ticket)) = self.window.acked(puback.pkid) else {
+    async fn on_puback(&mut self, id: u16, reason: PubAckReason) {
+        let Some(Owner::Ticket(ticket)) = self.window.acked(id) else {
             return;
         };
         use PubAckReason as R;
-        let event = match puback.reason {
+        let event = match reason {
             R::Success | R::NoMatchingSubscribers => CloudEvent::Published { ticket },
             reason => CloudEvent::PublishFailed {
                 ticket,
@@ -482,8 +478,8 @@ impl Connection<'_> {
     async fn give_up_flights(&mut self) {
         // What the library saw just before the end still counts.
         while let Ok(seen) = self.wire.seen.try_recv() {
-            if let Seen::Acked(puback) = seen {
-                self.on_puback(&puback).await;
+            if let Seen::Acked { id, reason } = seen {
+                self.on_puback(id, reason).await;
             }
         }
         for owner in self.window.abandon() {
@@ -558,13 +554,8 @@ fn check_outgoing(out: &Outgoing, max_packet: u32) -> Result<(), String> {
     Ok(())
 }
 
-fn check_suback(suback: &SubAck, filters: &[String]) -> Step {
-    if suback.return_codes.len() != filters.len() {
-        return Err(lost(
-            "subscribing: the SUBACK answers another number of filters",
-        ));
-    }
-    for (code, filter) in suback.return_codes.iter().zip(filters) {
+fn check_suback(codes: &[SubscribeReasonCode], filters: &[String]) -> Step {
+    for (code, filter) in codes.iter().zip(filters) {
         let reason = match code {
             SubscribeReasonCode::Success(QoS::AtLeastOnce | QoS::ExactlyOnce) => continue,
             SubscribeReasonCode::Success(QoS::AtMostOnce) => "only QoS 0 granted".to_owned(),

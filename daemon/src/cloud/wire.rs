@@ -5,18 +5,24 @@
 //! polls, hands on what it sees without ever waiting, and ends at the first error; each connection
 //! has a fresh client and a fresh task.
 //!
-//! **The task never waits for anybody but the library, and never polls again after an error.**
+//! A broker may send what it likes, so of each packet only what we use is handed on: a packet of
+//! 257 KiB can hold 50,000 user properties, which take ten times that in memory, and a topic alias
+//! (we allow none) makes the library remember a packet for good.
+//!
+//! **The task never waits for anybody but the library, and never polls again after an error; at
+//! most `receive_max` messages of either kind are on their way to the core.**
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rumqttc::Outgoing;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
     ConnAck, ConnectProperties, ConnectReturnCode, DisconnectReasonCode, LastWill,
-    LastWillProperties, Packet, PubAck, Publish, SubAck,
+    LastWillProperties, Packet, PubAckReason, Publish, SubscribeReasonCode,
 };
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, StateError};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
 use super::backoff::Failure;
@@ -32,16 +38,45 @@ const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// What the library saw.
 #[derive(Debug)]
 pub(super) enum Seen {
-    Connected(Box<ConnAck>),
-    Subscribed(SubAck),
-    Message(Box<Publish>),
-    Acked(PubAck),
+    Connected(Granted),
+    /// One code for each filter.
+    Subscribed(Vec<SubscribeReasonCode>),
+    Message(Box<Arrived>),
+    Acked {
+        id: u16,
+        reason: PubAckReason,
+    },
     Pong,
     /// Sent, with the packet id that the library chose.
     SentPublish(u16),
     SentPing,
     /// Another packet came; it still proves that the broker lives.
     Other,
+}
+
+/// What the broker grants in its CONNACK.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Granted {
+    pub(super) session_present: bool,
+    pub(super) receive_max: Option<u16>,
+    pub(super) max_qos: Option<u8>,
+    pub(super) retain_available: Option<u8>,
+    pub(super) max_packet: Option<u32>,
+}
+
+/// A message from the broker.
+#[derive(Debug)]
+pub(super) struct Arrived {
+    pub(super) topic: String,
+    pub(super) payload: Vec<u8>,
+    /// `None`: QoS 0, nothing to acknowledge.
+    pub(super) packet: Option<u16>,
+    pub(super) retain: bool,
+    pub(super) dup: bool,
+    pub(super) correlation: Option<Vec<u8>>,
+    pub(super) response_topic: Option<String>,
+    /// Its place among those that may be on their way to the core.
+    pub(super) place: OwnedSemaphorePermit,
 }
 
 /// Why the task ended.
@@ -70,7 +105,7 @@ impl Wire {
         // Everything the broker may send unasked, twice, and all answers to what we sent.
         let room = 2 * usize::from(config.limits.receive_max) + 4 * REQUESTS;
         let (to, seen) = mpsc::channel(room);
-        let task = tokio::spawn(poll(eventloop, to));
+        let task = tokio::spawn(poll(eventloop, to, Listening::new(config)));
         Self { client, seen, task }
     }
 }
@@ -115,7 +150,75 @@ fn options(config: &CloudConfig, socket: &str) -> MqttOptions {
     options
 }
 
-async fn poll(mut eventloop: EventLoop, to: mpsc::Sender<Seen>) -> WireEnd {
+/// What we are ready to take on this connection.
+#[derive(Debug)]
+struct Listening {
+    filters: usize,
+    /// QoS 1: what the broker may have unacknowledged at us.
+    promised: Arc<Semaphore>,
+    /// QoS 0: as many, so that a flood of what nobody promised stands before no command.
+    unpromised: Arc<Semaphore>,
+}
+
+impl Listening {
+    fn new(config: &CloudConfig) -> Self {
+        let places = || Arc::new(Semaphore::new(usize::from(config.limits.receive_max)));
+        Self {
+            filters: config.filters.len() + 1,
+            promised: places(),
+            unpromised: places(),
+        }
+    }
+
+    /// `None`: there is no place for it, and nobody promised to deliver it.
+    fn take(&self, publish: Publish) -> Result<Option<Seen>, WireEnd> {
+        let (places, packet) = match publish.qos {
+            QoS::AtMostOnce => (&self.unpromised, None),
+            QoS::AtLeastOnce => (&self.promised, Some(publish.pkid)),
+            QoS::ExactlyOnce => {
+                return Err(broke_rules("it sent QoS 2, which we never asked for"));
+            }
+        };
+        let properties = publish.properties.unwrap_or_default();
+        if properties.topic_alias.is_some() {
+            return Err(broke_rules("it used a topic alias, and we allow none"));
+        }
+        let Ok(place) = Arc::clone(places).try_acquire_owned() else {
+            return match packet {
+                None => Ok(None),
+                Some(_) => Err(broke_rules(
+                    "it sent more unacknowledged messages than we allowed",
+                )),
+            };
+        };
+        let Ok(topic) = String::from_utf8(publish.topic.to_vec()) else {
+            return Err(broke_rules("it sent a topic that is not UTF-8"));
+        };
+        Ok(Some(Seen::Message(Box::new(Arrived {
+            topic,
+            payload: publish.payload.to_vec(),
+            packet,
+            retain: publish.retain,
+            dup: publish.dup,
+            correlation: properties.correlation_data.map(|data| data.to_vec()),
+            response_topic: properties.response_topic,
+            place,
+        }))))
+    }
+}
+
+fn granted(connack: ConnAck) -> Granted {
+    let given = connack.properties.as_ref();
+    Granted {
+        session_present: connack.session_present,
+        receive_max: given.and_then(|given| given.receive_max),
+        max_qos: given.and_then(|given| given.max_qos),
+        retain_available: given.and_then(|given| given.retain_available),
+        max_packet: given.and_then(|given| given.max_packet_size),
+    }
+}
+
+async fn poll(mut eventloop: EventLoop, to: mpsc::Sender<Seen>, listening: Listening) -> WireEnd {
     loop {
         let event = match eventloop.poll().await {
             Ok(event) => event,
@@ -126,19 +229,23 @@ async fn poll(mut eventloop: EventLoop, to: mpsc::Sender<Seen>) -> WireEnd {
                 // rumqttc: a Server Keep Alive replaces ours, zero makes it ping without pause.
                 // So: put ours back; a ping more often than the broker asks is always allowed.
                 eventloop.options.set_keep_alive(KEEP_ALIVE);
-                Seen::Connected(Box::new(connack))
+                Seen::Connected(granted(connack))
             }
-            Event::Incoming(Packet::SubAck(suback)) => Seen::Subscribed(suback),
-            Event::Incoming(Packet::PubAck(puback)) => Seen::Acked(puback),
-            Event::Incoming(Packet::PingResp(_)) => Seen::Pong,
-            Event::Incoming(Packet::Publish(publish)) => match publish.qos {
-                QoS::AtMostOnce => {
-                    // Nobody promised to deliver it: with no room it is dropped.
-                    let _ = to.try_send(Seen::Message(Box::new(publish)));
-                    continue;
+            Event::Incoming(Packet::SubAck(suback)) => {
+                if suback.return_codes.len() != listening.filters {
+                    return broke_rules("its SUBACK answers another number of filters");
                 }
-                QoS::AtLeastOnce => Seen::Message(Box::new(publish)),
-                QoS::ExactlyOnce => return broke_rules("it sent QoS 2, which we never asked for"),
+                Seen::Subscribed(suback.return_codes)
+            }
+            Event::Incoming(Packet::PubAck(puback)) => Seen::Acked {
+                id: puback.pkid,
+                reason: puback.reason,
+            },
+            Event::Incoming(Packet::PingResp(_)) => Seen::Pong,
+            Event::Incoming(Packet::Publish(publish)) => match listening.take(publish) {
+                Ok(Some(seen)) => seen,
+                Ok(None) => continue,
+                Err(end) => return end,
             },
             Event::Incoming(_) => Seen::Other,
             Event::Outgoing(Outgoing::Publish(id)) => Seen::SentPublish(id),
