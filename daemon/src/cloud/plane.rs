@@ -13,7 +13,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::task::JoinHandle;
 use tokio::time::{Duration, Instant, sleep_until};
 
-use super::backoff::{Backoff, Failure};
+use super::backoff::{Attempt, Backoff, Failure};
 use super::config::{CloudConfig, ConfigError};
 use super::connection::{self, Ending, Inbox};
 use super::event::{CloudAction, CloudEvent, Outgoing, Priority, Refused};
@@ -124,6 +124,8 @@ struct Down {
     advice: Option<&'static str>,
     permanent: bool,
     failure: Failure,
+    /// There was a connection, and it had worked end to end.
+    proved: bool,
 }
 
 impl From<TunnelError> for Down {
@@ -138,6 +140,7 @@ impl From<TunnelError> for Down {
             } else {
                 Failure::Ordinary
             },
+            proved: false,
         }
     }
 }
@@ -153,7 +156,11 @@ impl Plane {
                 event = "cloud_down", permanent = down.permanent;
                 "no cloud connection: {}", down.reason
             );
-            let spent = began.elapsed();
+            let attempt = Attempt {
+                failure: down.failure,
+                lasted: began.elapsed(),
+                proved: down.proved,
+            };
             let event = CloudEvent::Down {
                 reason: down.reason,
                 advice: down.advice,
@@ -164,7 +171,7 @@ impl Plane {
             }
             // Without randomness we wait the full time: slower, never a stampede.
             let random = getrandom::u32().unwrap_or(u32::MAX);
-            let wait = self.backoff.failed(down.failure, spent, random);
+            let wait = self.backoff.wait_after(attempt, random);
             if !self.refuse_until(Instant::now() + wait).await {
                 break;
             }
@@ -196,17 +203,13 @@ impl Plane {
         };
         match connection::run(&config, tunnel, &secured, &mut self.inbox, &self.events).await {
             Ending::Shutdown => None,
-            Ending::Lost { end, proved } => {
-                if proved {
-                    self.backoff.proved();
-                }
-                Some(Down {
-                    reason: end.reason,
-                    advice: end.advice,
-                    permanent: end.permanent,
-                    failure: end.failure,
-                })
-            }
+            Ending::Lost { end, proved } => Some(Down {
+                reason: end.reason,
+                advice: end.advice,
+                permanent: end.permanent,
+                failure: end.failure,
+                proved,
+            }),
         }
     }
 
