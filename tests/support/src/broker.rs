@@ -130,7 +130,7 @@ impl Drop for Broker {
     }
 }
 
-fn tls_config(ca: &Path, server: &Identity) -> Result<Arc<ServerConfig>, BrokerError> {
+pub(crate) fn tls_config(ca: &Path, server: &Identity) -> Result<Arc<ServerConfig>, BrokerError> {
     let tls = |e: &dyn std::fmt::Display| BrokerError::Tls(e.to_string());
     let mut provider = aws_lc_rs::default_provider();
     provider.kx_groups = vec![kx_group::X25519MLKEM768, kx_group::X25519];

@@ -9,3 +9,6 @@ pub mod foreign;
 pub mod household;
 pub mod mosquitto;
 pub mod pki;
+pub mod proxy;
+#[cfg(feature = "embedded-broker")]
+pub mod raw_broker;
