@@ -50,6 +50,8 @@ pub struct Hub {
     pub(super) watchers: Watchers,
     /// Locks that may have something to send.
     dirty: BTreeSet<LockId>,
+    /// Whether there was room for the locks' logs after the last event.
+    had_room_for_logs: bool,
     /// Locks whose link is to be ended because its other end makes no sense.
     condemned: BTreeSet<LockId>,
     actions: VecDeque<HubAction>,
@@ -85,6 +87,7 @@ impl Hub {
             outbox,
             watchers: Watchers::default(),
             dirty: BTreeSet::new(),
+            had_room_for_logs: true,
             condemned: BTreeSet::new(),
             actions: VecDeque::new(),
         };
@@ -387,6 +390,12 @@ impl Hub {
 
     /// Lets everything follow that can follow now.
     fn settle(&mut self, now: Now, entropy: &mut dyn Entropy) {
+        let has_room = self.has_room_for_logs();
+        if has_room && !self.had_room_for_logs {
+            // There are logs that had to stay in their locks.
+            self.dirty.extend(self.locks.keys());
+        }
+        self.had_room_for_logs = has_room;
         while let Some(lock) = self.condemned.pop_first() {
             self.with_link(lock, now, entropy, |link, ends| link.give_up(ends));
         }

@@ -193,12 +193,18 @@ impl Hub {
         self.may_pull(id).then_some(Sync::LogPull)
     }
 
+    /// Whether what waits for broker, disk and leave to be freed leaves room for more of the locks'
+    /// logs. Without it they stay in the locks.
+    pub(super) fn has_room_for_logs(&self) -> bool {
+        let all: u64 = self.locks.values().map(|lock| lock.log.held()).sum();
+        self.outbox.kept() < self.config.outbox_kept / 2
+            && self.ledger.depth() < self.config.unstored / 2
+            && all < self.config.audit
+    }
+
     /// Whether there is more of the log, and room for it.
     pub(super) fn may_pull(&self, id: LockId) -> bool {
-        let all: u64 = self.locks.values().map(|lock| lock.log.held()).sum();
-        let has_room = self.outbox.kept() < self.config.outbox_kept / 2
-            && self.ledger.depth() < self.config.unstored / 2
-            && all < self.config.audit;
+        let has_room = self.has_room_for_logs();
         self.locks.get(&id).is_some_and(|lock| {
             let log = &lock.log;
             let is_behind = log.cursor.seq < log.newest && !log.is_barred;

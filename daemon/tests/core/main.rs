@@ -1,6 +1,7 @@
 //! The hub's core against a lock double, a fake disk, a fake broker and a fake clock.
 
 mod audit;
+mod broker_away;
 mod commands;
 mod crash;
 mod edge;

@@ -64,14 +64,14 @@ impl Hub {
             }
             return self.join(id, &origin);
         }
-        match self.refusal(lock, &read) {
+        match self.refusal(lock, &read, origin.waiter.is_some()) {
             Some(reason) => self.refuse(lock, bytes, Some(id), reason, &origin),
             None => self.accept(lock, &read, bytes, origin, now),
         }
     }
 
     /// Why a well-formed new command is not taken all the same.
-    fn refusal(&self, lock: LockId, read: &ReadCommand<'_>) -> Option<Reason> {
+    fn refusal(&self, lock: LockId, read: &ReadCommand<'_>, is_local: bool) -> Option<Reason> {
         let state = self.locks.get(&lock)?;
         if !state.binding.is_claimed {
             return Some(Reason::NotOwned);
@@ -86,10 +86,13 @@ impl Hub {
         if signer.is_some_and(|signer| read.verify(&signer).is_err()) {
             return Some(Reason::Signature);
         }
+        // A broker that is away for long must not end up locking the house's own people out: their
+        // answer is on the control socket (F05).
+        let outbox_full = !is_local && self.outbox.kept() >= self.config.outbox_kept;
         let full = state.queue.len() >= self.config.commands_per_lock
             || self.commands.tracked.len() >= self.config.commands
-            || self.outbox.kept() >= self.config.outbox_kept
-            || self.ledger.depth() >= self.config.unstored;
+            || self.ledger.depth() >= self.config.unstored
+            || outbox_full;
         full.then_some(Reason::Busy)
     }
 
