@@ -152,7 +152,7 @@ impl Plane {
             let Some(down) = self.one_connection().await else {
                 break;
             };
-            log::info!(
+            log::debug!(
                 event = "cloud_down", permanent = down.permanent;
                 "no cloud connection: {}", down.reason
             );

@@ -287,18 +287,13 @@ impl Hub {
 
     fn cloud(&mut self, event: CloudEvent, now: Now) {
         match event {
-            CloudEvent::Up {
-                max_packet,
-                session_present,
-            } => {
+            CloudEvent::Up { max_packet, .. } => {
                 self.outbox.up(max_packet);
-                let fields = vec![("session_present", session_present.to_string())];
-                self.journal(Level::Info, "broker_up", fields);
             }
-            CloudEvent::Down { reason } => {
+            // Told once by whoever holds the connection, not again with each attempt.
+            CloudEvent::Down { .. } => {
                 self.outbox.down();
                 self.commands.forget_acks();
-                self.journal(Level::Warn, "broker_down", vec![("reason", reason)]);
             }
             CloudEvent::Message {
                 topic,
