@@ -11,7 +11,7 @@ use std::future::pending;
 
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
-    Filter, PubAckReason, Publish, PublishProperties, SubscribeReasonCode,
+    Filter, PubAckReason, Publish, PublishProperties, Subscribe, SubscribeReasonCode,
 };
 use tokio::sync::mpsc;
 use tokio::time::{Duration, Instant, sleep_until, timeout};
@@ -127,6 +127,10 @@ impl Connection<'_> {
         };
         self.tell(up).await;
         loop {
+            // It goes before whatever waits: a window that others keep full is no sign of death.
+            if self.live.wants_proof() && self.window.has_room() {
+                self.prove()?;
+            }
             let wake = self.deadline();
             let (room, telemetry_room) =
                 (self.window.has_room(), self.window.has_room_for_telemetry());
@@ -174,6 +178,7 @@ impl Connection<'_> {
                 ..Filter::new(path.clone(), QoS::AtLeastOnce)
             })
             .collect();
+        self.check_subscription(&wanted)?;
         self.wire
             .client
             .try_subscribe_many(wanted)
@@ -197,6 +202,20 @@ impl Connection<'_> {
         self.send(Owner::State, self.state("online"), 0)?;
         self.prove()?;
         Ok(session_present)
+    }
+
+    /// A packet over the broker's limit would end the connection without a word about why.
+    fn check_subscription(&self, wanted: &[Filter]) -> Step {
+        let size = Subscribe::new_many(wanted.to_vec(), None).size();
+        if u32::try_from(size).is_ok_and(|size| size <= self.max_packet) {
+            return Ok(());
+        }
+        let limit = self.max_packet;
+        let mut end = unusable(&format!(
+            "subscribing: the broker's largest packet has {limit} bytes, our subscription {size}"
+        ));
+        end.advice = Some("let the broker take larger packets (mosquitto: max_packet_size)");
+        Err(end)
     }
 
     async fn next_seen(&mut self, by: Instant, late: &str) -> Step<Seen> {
@@ -367,7 +386,7 @@ impl Connection<'_> {
             retain: false,
             ..self.state("")
         };
-        // With a small Receive Maximum there may be no room yet: the deadline asks again.
+        // With a small Receive Maximum there may be no room yet: it goes out with the first there is.
         if self.window.has_room() {
             self.send(Owner::Live, message, 0)?;
             self.live.proof_sent(Instant::now());

@@ -74,6 +74,11 @@ impl Liveness {
         self.pinged = None;
     }
 
+    /// The self-addressed message is due and there was no room for it yet.
+    pub(super) fn wants_proof(&self) -> bool {
+        self.wanted.is_some()
+    }
+
     /// The self-addressed message went out.
     pub(super) fn proof_sent(&mut self, now: Instant) {
         self.proving = Some(now);

@@ -364,6 +364,8 @@ async fn pump(local: UnixStream, remote: Stream, timing: &Timing) -> TunnelError
 fn broken(error: io::Error) -> TunnelError {
     match Refusal::from_io(&error, None) {
         Some(refusal) => refusal.into(),
+        // Without TLS's own goodbye; MQTT knows by itself which packets are whole.
+        None if error.kind() == io::ErrorKind::UnexpectedEof => TunnelError::Closed,
         None => TunnelError::Broken(error),
     }
 }

@@ -16,11 +16,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rumqttc::Outgoing;
-use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
     ConnAck, ConnectProperties, ConnectReturnCode, DisconnectReasonCode, LastWill,
     LastWillProperties, Packet, PubAckReason, Publish, SubscribeReasonCode,
 };
+use rumqttc::v5::mqttbytes::{Error as MqttError, QoS};
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, StateError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
@@ -331,14 +331,23 @@ fn explain(error: &ConnectionError) -> WireEnd {
             end.reason = "connecting to MQTT: no CONNACK in time".to_owned();
         }
         ConnectionError::Io(_)
-        | ConnectionError::MqttState(StateError::ConnectionAborted | StateError::Io(_)) => {
+        | ConnectionError::MqttState(
+            StateError::ConnectionAborted
+            | StateError::Io(_)
+            | StateError::Deserialization(MqttError::Io(_)),
+        ) => {
             end.reason = "talking to the broker: the connection was lost".to_owned();
             end.transport = true;
         }
+        ConnectionError::MqttState(StateError::Deserialization(
+            MqttError::PayloadSizeLimitExceeded { pkt_size, max },
+        )) => {
+            return broke_rules(&format!(
+                "it sent a packet of {pkt_size} bytes, {max} are allowed"
+            ));
+        }
         ConnectionError::MqttState(StateError::Deserialization(problem)) => {
-            let text = super::printable(&problem.to_string());
-            end.reason = format!("talking to the broker: {text}");
-            end.transport = true;
+            return broke_rules(&super::printable(&problem.to_string()));
         }
         other => {
             end.reason = format!(
