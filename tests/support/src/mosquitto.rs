@@ -364,7 +364,11 @@ fn spawn(program: &Path, home: &Path) -> Result<Child, MosquittoError> {
     let log_too = log
         .try_clone()
         .map_err(io_error("opening mosquitto's log"))?;
-    Command::new(program)
+    // Into a file it writes whole blocks, and its log would tell of a message half a minute later;
+    // stdbuf becomes mosquitto, so the process id stays the same.
+    Command::new("stdbuf")
+        .args(["-oL", "-eL"])
+        .arg(program)
         .arg("-c")
         .arg(home.join("mosquitto.conf"))
         .stdin(Stdio::null())

@@ -1,5 +1,6 @@
-//! A broker that says what a test tells it to: TLS 1.3 with a client certificate, and above it
-//! nothing but bytes. Each connection has a thread of its own.
+//! A broker that says what a test tells it to: TLS 1.3 with a client certificate (or plain TCP, for
+//! a client that is not ours), and above it nothing but bytes. Each connection has a thread of its
+//! own.
 //!
 //! **It never answers by itself; [`Peer::obey`] is the one place with a lawful broker's answers.**
 
@@ -51,14 +52,27 @@ pub enum Heard {
     Other(u8),
 }
 
+/// TLS or not.
+trait Duplex: Read + Write + Send {}
+
+impl<T: Read + Write + Send> Duplex for T {}
+
 /// One connection of a hub.
-#[derive(Debug)]
 pub struct Peer {
-    stream: StreamOwned<ServerConnection, TcpStream>,
+    stream: Box<dyn Duplex>,
+    socket: TcpStream,
     buffer: Vec<u8>,
     over: Arc<AtomicBool>,
     /// How many connections came before it.
     pub number: usize,
+}
+
+impl std::fmt::Debug for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Peer")
+            .field("number", &self.number)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Peer {
@@ -80,7 +94,7 @@ impl Peer {
             if slice.is_zero() {
                 return Ok(None);
             }
-            self.stream.sock.set_read_timeout(Some(slice))?;
+            self.socket.set_read_timeout(Some(slice))?;
             let mut bytes = [0; 16_384];
             match self.stream.read(&mut bytes) {
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
@@ -294,6 +308,23 @@ impl RawBroker {
         serve: impl Fn(&mut Peer) -> io::Result<()> + Send + Sync + 'static,
     ) -> Result<Self, BrokerError> {
         let tls = tls_config(pki.ca_file(), &pki.server()?)?;
+        Self::listen(Some(tls), serve)
+    }
+
+    /// The same without TLS.
+    ///
+    /// # Errors
+    /// [`BrokerError`].
+    pub fn start_plain(
+        serve: impl Fn(&mut Peer) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Result<Self, BrokerError> {
+        Self::listen(None, serve)
+    }
+
+    fn listen(
+        tls: Option<Arc<ServerConfig>>,
+        serve: impl Fn(&mut Peer) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Result<Self, BrokerError> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(BrokerError::Listen)?;
         listener
             .set_nonblocking(true)
@@ -313,9 +344,9 @@ impl RawBroker {
                     continue;
                 };
                 let number = accepted.fetch_add(1, Ordering::AcqRel);
-                let (tls, over, serve) = (Arc::clone(&tls), Arc::clone(&over), Arc::clone(&serve));
+                let (tls, over, serve) = (tls.clone(), Arc::clone(&over), Arc::clone(&serve));
                 std::thread::spawn(move || {
-                    // A connection's end is the hub's to report.
+                    // A connection's end is the client's to report.
                     let _ = welcome(tcp, tls, number, over).and_then(|mut peer| serve(&mut peer));
                 });
             }
@@ -323,7 +354,7 @@ impl RawBroker {
         Ok(broker)
     }
 
-    /// The TLS port on 127.0.0.1.
+    /// The port on 127.0.0.1.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
@@ -343,8 +374,8 @@ impl Drop for RawBroker {
 }
 
 fn welcome(
-    tcp: TcpStream,
-    tls: Arc<ServerConfig>,
+    mut tcp: TcpStream,
+    tls: Option<Arc<ServerConfig>>,
     number: usize,
     over: Arc<AtomicBool>,
 ) -> io::Result<Peer> {
@@ -352,11 +383,18 @@ fn welcome(
     tcp.set_nodelay(true)?;
     tcp.set_read_timeout(Some(WRITE))?;
     tcp.set_write_timeout(Some(WRITE))?;
-    let mut session = ServerConnection::new(tls).map_err(io::Error::other)?;
-    let mut tcp = tcp;
-    session.complete_io(&mut tcp)?;
+    let socket = tcp.try_clone()?;
+    let stream: Box<dyn Duplex> = match tls {
+        None => Box::new(tcp),
+        Some(tls) => {
+            let mut session = ServerConnection::new(tls).map_err(io::Error::other)?;
+            session.complete_io(&mut tcp)?;
+            Box::new(StreamOwned::new(session, tcp))
+        }
+    };
     Ok(Peer {
-        stream: StreamOwned::new(session, tcp),
+        stream,
+        socket,
         buffer: Vec::new(),
         over,
         number,
