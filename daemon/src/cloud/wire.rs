@@ -358,3 +358,107 @@ fn explain(error: &ConnectionError) -> WireEnd {
     }
     end
 }
+
+#[cfg(test)]
+mod tests {
+    use rumqttc::v5::mqttbytes::v5::PublishProperties;
+
+    use super::*;
+
+    const PLACES: usize = 4;
+
+    fn listening() -> Listening {
+        let places = || Arc::new(Semaphore::new(PLACES));
+        Listening {
+            filters: 1,
+            promised: places(),
+            unpromised: places(),
+        }
+    }
+
+    fn message(qos: QoS) -> Publish {
+        Publish {
+            qos,
+            pkid: 7,
+            topic: "a/b".into(),
+            payload: "x".into(),
+            ..Publish::default()
+        }
+    }
+
+    fn config() -> CloudConfig {
+        let trust = super::super::TrustPaths {
+            ca: "ca".into(),
+            cert: "cert".into(),
+            key: "key".into(),
+            crl: None,
+        };
+        let endpoint = super::super::Endpoint {
+            host: "localhost".into(),
+            port: 8883,
+            server_name: None,
+        };
+        CloudConfig::new(endpoint, trust, "h1", "/run/drawbridge".into())
+    }
+
+    // Guards (S36): 10,000 messages a second that the core would have to look at one by one before
+    // it comes to a command.
+    #[test]
+    fn s36_flood_takes_no_more_places_than_it_was_given() {
+        let config = config();
+        let listening = Listening::new(&config);
+        let places = usize::from(config.limits.receive_max);
+        let mut taken = Vec::new();
+        for _ in 0..10_000 {
+            taken.extend(listening.take(message(QoS::AtMostOnce)).unwrap());
+        }
+        assert_eq!(taken.len(), places);
+        // A command has its own.
+        let command = listening.take(message(QoS::AtLeastOnce)).unwrap();
+        assert!(command.is_some());
+        // Each place that the core gives back is one for the next.
+        taken.pop();
+        taken.extend(listening.take(message(QoS::AtMostOnce)).unwrap());
+        assert_eq!(taken.len(), places);
+    }
+
+    // Guards (S36): a broker that ignores our Receive Maximum.
+    #[test]
+    fn s36_broker_that_overruns_the_receive_maximum_ends_its_connection() {
+        let listening = listening();
+        let mut taken = Vec::new();
+        for _ in 0..PLACES {
+            taken.push(listening.take(message(QoS::AtLeastOnce)).unwrap().unwrap());
+        }
+        let end = listening.take(message(QoS::AtLeastOnce)).unwrap_err();
+        assert!(end.reason.contains("more unacknowledged"), "{end:?}");
+    }
+
+    // Guards (S36): 50,000 user properties in a packet of 257 KiB, and topic aliases that the
+    // library keeps for good.
+    #[test]
+    fn s36_only_what_is_used_of_a_message_is_handed_on() {
+        let listening = listening();
+        let with = |properties| Publish {
+            properties: Some(properties),
+            ..message(QoS::AtLeastOnce)
+        };
+        let wordy = PublishProperties {
+            user_properties: vec![(String::new(), String::new()); 50_000],
+            correlation_data: Some("c".into()),
+            response_topic: Some("r".into()),
+            ..PublishProperties::default()
+        };
+        let Some(Seen::Message(arrived)) = listening.take(with(wordy)).unwrap() else {
+            panic!("not a message");
+        };
+        assert_eq!(arrived.correlation.as_deref(), Some(b"c".as_slice()));
+        assert_eq!(arrived.response_topic.as_deref(), Some("r"));
+        let alias = PublishProperties {
+            topic_alias: Some(1),
+            ..PublishProperties::default()
+        };
+        let end = listening.take(with(alias)).unwrap_err();
+        assert!(end.reason.contains("topic alias"), "{end:?}");
+    }
+}

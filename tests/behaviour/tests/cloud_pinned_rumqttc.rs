@@ -6,8 +6,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::Packet;
+use rumqttc::v5::mqttbytes::{Error as MqttError, QoS};
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, StateError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
@@ -259,5 +259,56 @@ fn server_keep_alive_of_zero_replaces_ours() {
             until_connected(&mut eventloop)
         );
         assert_eq!(eventloop.options.keep_alive(), Duration::ZERO);
+    });
+}
+
+// So: the poll task ends a connection at the first topic alias. We allow none (no Topic Alias
+// Maximum in CONNECT), and the library keeps each one all the same, with the packet it came in.
+#[test]
+fn s36_topic_alias_that_was_never_allowed_is_kept() {
+    run(async {
+        let script = Script::new();
+        let (_client, mut eventloop) = client(&script.path);
+        let (mut broker, ()) = tokio::join!(
+            script.accept(CONNACK_NEW_SESSION),
+            until_connected(&mut eventloop)
+        );
+        // PUBLISH a/b with Topic Alias 1 (property 0x23).
+        let named = [0x30, 9, 0, 3, b'a', b'/', b'b', 3, 0x23, 0, 1];
+        broker.write_all(&named).await.expect("PUBLISH");
+        eventloop.poll().await.expect("PUBLISH");
+        let kept = format!("{:?}", eventloop.state);
+        assert!(kept.contains(r#"{1: b"a/b"}"#), "{kept}");
+    });
+}
+
+// We rely on it (S36): the limit that we tell the broker is also kept by the library, from the
+// fixed header on, before a byte of the packet is waited for.
+#[test]
+fn s36_packet_over_our_limit_is_refused_by_its_header() {
+    run(async {
+        let script = Script::new();
+        let mut options = MqttOptions::new("pinned", script.path.to_string_lossy(), 0);
+        options.set_transport(rumqttc::Transport::Unix);
+        options.set_max_packet_size(Some(1_000));
+        let (_client, mut eventloop) = AsyncClient::new(options, 4);
+        let (mut broker, ()) = tokio::join!(
+            script.accept(CONNACK_NEW_SESSION),
+            until_connected(&mut eventloop)
+        );
+        broker
+            .write_all(&[0x30, 0xFF, 0xFF, 0xFF, 0x7F])
+            .await
+            .expect("a header");
+        let ended = eventloop.poll().await.expect_err("refused");
+        assert!(
+            matches!(
+                ended,
+                ConnectionError::MqttState(StateError::Deserialization(
+                    MqttError::PayloadSizeLimitExceeded { max: 1_000, .. }
+                ))
+            ),
+            "{ended}"
+        );
     });
 }

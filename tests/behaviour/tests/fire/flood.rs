@@ -318,7 +318,7 @@ fn serve_and_flood(peer: &mut Peer, desk: &Mutex<Desk>) -> io::Result<()> {
             && topic.ends_with("/result")
             && let Some((id, since)) = &waiting
             && let Ok(result) = serde_json::from_slice::<Value>(payload)
-            && result["command"] == Value::from(id.as_str())
+            && result["command"].as_str() == Some(id)
             && is_final(&result)
         {
             // The test may be over.
