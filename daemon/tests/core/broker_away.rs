@@ -95,11 +95,13 @@ fn f05_three_days_without_a_broker_keep_every_final_and_log_record() {
 /// F05. Guards: dropping what is new and keeping what is stale, or dropping without a count.
 #[test]
 fn f05_telemetry_is_dropped_oldest_first_and_counted() {
-    let mut world = World::ready(1);
+    let mut world = World::with(1, |config| config.outbox_passing = 64);
+    world.broker_up();
+    world.run(2_000);
     world.broker_down();
     world.published.clear();
     let mut commands = Vec::new();
-    for round in 0..600 {
+    for round in 0..100 {
         commands.push(local_command(&mut world, 1 + round));
     }
     let dropped = status(&mut world, 1_000_000)["telemetry_dropped"]
