@@ -368,11 +368,11 @@ mod tests {
     const PLACES: usize = 4;
 
     fn listening() -> Listening {
-        let places = || Arc::new(Semaphore::new(PLACES));
+        let few = || Arc::new(Semaphore::new(PLACES));
         Listening {
             filters: 1,
-            promised: places(),
-            unpromised: places(),
+            promised: few(),
+            unpromised: few(),
         }
     }
 
