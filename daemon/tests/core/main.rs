@@ -4,6 +4,7 @@ mod audit;
 mod broker_away;
 mod commands;
 mod crash;
+mod disk;
 mod edge;
 mod links;
 mod lock_double;
