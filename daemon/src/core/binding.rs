@@ -118,7 +118,8 @@ impl LockBinding {
         self.verified_grant = statement.and_then(|bytes| Grant::verify(bytes).ok());
     }
 
-    /// How far the log was followed when this was saved; the store knows better unless it was lost.
+    /// How far the log was followed when this was saved: a reason to ask for more, never a reason to ask
+    /// for less. The records are in the store, and a binding outlives it.
     #[must_use]
     pub const fn log_cursor(&self) -> LogCursor {
         LogCursor {

@@ -112,11 +112,10 @@ impl Hub {
             if let Some((id, record)) = cursor {
                 if let Some(lock) = self.locks.get_mut(&id)
                     && loss.is_none()
-                    && record.seq >= lock.log.cursor.seq
                 {
                     lock.log.cursor = record.cursor();
                     lock.log.kept_from = record.kept_from;
-                    lock.log.newest = record.seq;
+                    lock.log.newest = lock.log.newest.max(record.seq);
                 }
             } else if let Some(lock) = ack.and_then(|id| self.locks.get_mut(&id)) {
                 lock.ack = Some(PendingAck {

@@ -178,7 +178,7 @@ pub(super) struct Lock {
 
 impl Lock {
     pub(super) fn new(binding: LockBinding, now_ms: u64) -> Self {
-        let cursor = binding.log_cursor();
+        let newest = binding.log_cursor().seq;
         Self {
             link: LinkMachine::new(binding.lock, binding.link),
             binding,
@@ -192,9 +192,10 @@ impl Lock {
             relays: VecDeque::new(),
             ack: None,
             log: LogStanding {
-                cursor,
-                kept_from: cursor.seq.saturating_add(1),
-                newest: cursor.seq,
+                // The store says how far the hub is: it holds the records, and a binding outlives it.
+                cursor: LogCursor::START,
+                kept_from: 1,
+                newest,
                 head: None,
                 is_barred: false,
             },

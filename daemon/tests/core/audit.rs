@@ -302,3 +302,24 @@ fn i7_pulling_stops_at_its_bound_and_the_lock_keeps_the_rest() {
     world.run(1_000);
     assert_eq!(world.finals(id).len(), 1, "the door still works");
 }
+
+/// I4, F16. Guards: records that the lock still has and the hub never asks for again, because a
+/// binding that outlived the store says how far the hub once was.
+#[test]
+fn f16_records_of_a_lost_store_are_fetched_again_whatever_the_binding_says() {
+    let mut world = World::ready(1);
+    for _ in 0..10 {
+        world.locks[0].record(LogEvent::MovedByHand, None, None);
+    }
+    report(&mut world);
+    let lock = world.locks[0].id.to_string();
+    world.request(1, "lock.rename", json!({"lock": lock, "name": "Gate"}));
+    world.run(100);
+    assert_eq!(world.disk.count(Tree::Audit), 11);
+    world.disk.trees.clear();
+    world.crash();
+    world.run(2_000);
+    report(&mut world);
+    assert_eq!(world.disk.count(Tree::Audit), 11);
+    assert!(world.events_named("gap").is_empty());
+}
