@@ -13,6 +13,7 @@ pub mod control;
 pub mod core;
 pub mod error_chain;
 pub mod journal;
+pub mod means;
 pub mod owner;
 pub mod radio;
 pub mod readiness;

@@ -414,8 +414,10 @@ fn attempt(path: &Path) -> io::Result<(Fence, Loaded)> {
     })
 }
 
-/// Tells a damaged store from a disk that is full or read-only: only the former may be given up.
+/// Tells a damaged store from a disk that is full or read-only, and from a system that gives no
+/// descriptors: only the first may be given up.
 fn probe(path: &Path) -> io::Result<()> {
+    crate::means::check()?;
     let file_path = path.join("probe");
     let written = (|| {
         let file = File::options()

@@ -31,6 +31,11 @@ const CORE_SILENCE: Duration = Duration::from_secs(45);
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
+    /// The system gives too little to run with.
+    #[error(
+        "have enough descriptors, threads and memory: raise LimitNOFILE, TasksMax or MemoryMax of the service"
+    )]
+    Means(#[source] std::io::Error),
     /// The store could not be opened.
     #[error("open the store")]
     Store(#[source] StoreError),
@@ -67,6 +72,7 @@ pub enum StartError {
 /// [`StartError::Adapter`] and [`StartError::Core`] come later, and the service manager is to start
 /// the daemon anew.
 pub fn run(config: &Config) -> Result<(), StartError> {
+    crate::means::check().map_err(StartError::Means)?;
     let state = &config.hub.state_dir;
     let (store, opened) =
         Store::open(StoreConfig::new(state.join("db"))).map_err(StartError::Store)?;
@@ -208,6 +214,9 @@ fn cloud_config(config: &Config, broker: &config::Broker) -> CloudConfig {
 /// What the store found when it opened, for whoever reads the journal.
 fn tell(opened: &StoreOpened) {
     let cause = opened.cause.as_deref().unwrap_or("");
+    if opened.leftovers_removed > 0 {
+        log::warn!(event = "store_leftovers_removed", files = opened.leftovers_removed; "an interrupted snapshot was removed; no record was in it");
+    }
     if opened.reset {
         log::error!(event = "store_reset", cause; "the store was damaged and set aside; it starts empty and is filled from locks and cloud");
     } else if opened.lost_records || opened.damaged_records > 0 {

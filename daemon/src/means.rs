@@ -1,0 +1,44 @@
+//! Whether the system gives the process what it needs: descriptors, a thread, memory.
+//!
+//! A store that cannot be opened for want of a descriptor looks like a damaged one, and the runtime
+//! panics where it gets none. So this is asked before either, and again before a store is given up.
+//! **Nothing is changed for lack of means.**
+
+use std::fs::File;
+use std::io;
+
+/// Descriptors that start, store, broker and a few locks take at once; each further lock and local
+/// client takes one more.
+const DESCRIPTORS: usize = 64;
+/// Bytes that start takes: the store's cache and a little more.
+const MEMORY: usize = 16 * 1024 * 1024;
+
+/// Takes all of it and lets go again.
+///
+/// # Errors
+/// What the system refused; it may give it later.
+pub fn check() -> io::Result<()> {
+    let mut held = Vec::with_capacity(DESCRIPTORS);
+    for _ in 0..DESCRIPTORS {
+        held.push(File::open("/dev/null")?);
+    }
+    let thread = std::thread::Builder::new()
+        .name("means".into())
+        .spawn(|| {})?;
+    // A thread without a body does not panic.
+    drop(thread.join());
+    Vec::<u8>::new()
+        .try_reserve_exact(MEMORY)
+        .map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))
+}
+
+#[cfg(test)]
+mod tests {
+    /// Guards: a check that holds on to what it took, so that the second one fails.
+    #[test]
+    fn f20_means_are_given_back() {
+        for _ in 0..400 {
+            super::check().unwrap();
+        }
+    }
+}
