@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use drawbridge_daemon::config::Config;
+use drawbridge_daemon::config::{Config, ConfigError};
 use drawbridge_daemon::error_chain::chain;
 use drawbridge_daemon::{journal, supervisor};
 
@@ -32,6 +32,11 @@ fn main() -> ExitCode {
         Ok(config) => config,
         Err(error) => {
             eprintln!("drawbridged: {}", chain(&error));
+            if let ConfigError::Read { .. } = error {
+                eprintln!(
+                    "drawbridged: name a configuration that this user may read with --config"
+                );
+            }
             return ExitCode::from(2);
         }
     };

@@ -47,7 +47,15 @@ impl Config {
             path: path.to_owned(),
             source,
         };
-        if std::fs::metadata(path).map_err(read)?.len() > MAX_FILE {
+        let about = std::fs::metadata(path).map_err(read)?;
+        if !about.is_file() {
+            // A pipe without a writer would never end, and /dev/zero neither.
+            return Err(read(std::io::Error::new(
+                std::io::ErrorKind::InvalidData,
+                "it is no ordinary file",
+            )));
+        }
+        if about.len() > MAX_FILE {
             return Err(read(std::io::Error::new(
                 std::io::ErrorKind::FileTooLarge,
                 "it is over 256 KiB",
