@@ -106,6 +106,7 @@ impl ControlSocket {
         let access = Arc::new(Access::new(self.config.group.clone()));
         let places = Arc::new(Semaphore::new(self.config.connections));
         let mut connections = JoinSet::new();
+        let mut is_deaf = false;
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
@@ -118,8 +119,17 @@ impl ControlSocket {
                 }
             };
             let stream = match accepted {
-                Ok((stream, _)) => stream,
+                Ok((stream, _)) => {
+                    is_deaf = false;
+                    stream
+                }
+                // Without descriptors every attempt fails: said once, tried at a walking pace.
+                Err(_) if is_deaf => {
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
                 Err(error) => {
+                    is_deaf = true;
                     log::warn!(event = "control_accept_failed", error = error.to_string().as_str(); "a local client was not let in");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
