@@ -2,6 +2,7 @@
 
 mod audit;
 mod broker_away;
+mod clock;
 mod commands;
 mod crash;
 mod disk;

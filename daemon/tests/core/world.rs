@@ -72,6 +72,8 @@ pub(crate) struct World {
     pub(crate) disk: Disk,
     pub(crate) locks: Vec<LockDouble>,
     pub(crate) now_ms: u64,
+    /// What the wall clock adds to it, Unix seconds; `None` while it is not to be trusted.
+    pub(crate) wall: Option<u64>,
     pub(crate) entropy: Seeded,
     pub(crate) events: VecDeque<HubEvent>,
     links: BTreeMap<LinkId, usize>,
@@ -151,6 +153,7 @@ impl World {
             disk,
             locks: doubles,
             now_ms: 1_000,
+            wall: Some(1_700_000_000),
             entropy,
             events: VecDeque::new(),
             links: BTreeMap::new(),
@@ -193,7 +196,9 @@ impl World {
     fn now(&self) -> Now {
         Now {
             mono_ms: self.now_ms,
-            unix_s: Some(1_700_000_000 + self.now_ms / 1_000),
+            unix_s: self
+                .wall
+                .map(|wall| wall.saturating_add(self.now_ms / 1_000)),
         }
     }
 
