@@ -17,7 +17,7 @@ use super::peer::Peer;
 use crate::parties;
 
 /// Pages of flash: four of the store, four of the log.
-const BLANK: [u8; 8 * 4_096] = [0xff; 8 * 4_096];
+static BLANK: [u8; 8 * 4_096] = [0xff; 8 * 4_096];
 
 /// What pairing left behind.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ impl Owned {
         OWNED.get_or_init(Self::pair)
     }
 
-    pub(crate) const fn blank() -> &'static [u8] {
+    pub(crate) fn blank() -> &'static [u8] {
         &BLANK
     }
 

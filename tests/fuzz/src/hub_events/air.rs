@@ -24,7 +24,7 @@ impl World {
     pub(super) fn connected(&mut self, input: &mut Input<'_>) {
         let choice = input.byte();
         let Some(link) = self.asked.pop() else { return };
-        if self.link.is_some() || choice % 4 == 0 || !self.door.link_up(DOOR, PACKET) {
+        if self.link.is_some() || choice.is_multiple_of(4) || !self.door.link_up(DOOR, PACKET) {
             let reason =
                 [LinkFault::Timeout, LinkFault::Busy, LinkFault::NoSlot][usize::from(choice) % 3];
             return self.feed(HubEvent::Radio(RadioEvent::ConnectFailed { link, reason }));

@@ -30,7 +30,7 @@ impl World {
     /// A good command, or one from before, or one with a fault.
     pub(super) fn statement(&mut self, input: &mut Input<'_>) -> Vec<u8> {
         let choice = input.byte();
-        if choice % 4 == 0 || self.commands.is_empty() {
+        if choice.is_multiple_of(4) || self.commands.is_empty() {
             let action = [Action::Unlock, Action::Lock][usize::from(choice >> 7)];
             let counter = self.commands.len() as u64 + 1;
             let statement = signed(&self.door, action, counter, &parties::owner_identity());
@@ -106,7 +106,7 @@ impl World {
             self.tickets
                 .swap_remove(usize::from(choice >> 2) % self.tickets.len())
         };
-        let event = if choice % 4 == 0 {
+        let event = if choice.is_multiple_of(4) {
             CloudEvent::PublishFailed {
                 ticket,
                 reason: "test".into(),
@@ -128,7 +128,7 @@ impl World {
                 result: Ok(()),
             });
         };
-        let result = if choice % 4 == 0 {
+        let result = if choice.is_multiple_of(4) {
             let fault = StoreFault {
                 reason: "test".into(),
                 may_have_succeeded: choice & 4 == 4,
