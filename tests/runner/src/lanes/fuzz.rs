@@ -28,9 +28,9 @@ const FULL: Duration = Duration::from_mins(10);
 const GRACE: Duration = Duration::from_mins(1);
 
 /// Longest input, bytes: the longest link message and what surrounds it.
-const MOST_BYTES: u32 = 2_048;
-/// An input that takes longer is a finding, seconds.
-const SLOWEST: u32 = 10;
+const MOST_BYTES: u32 = 2_560;
+/// An input that takes longer is a finding, seconds: thousands of times what one takes on an idle machine.
+const SLOWEST: u32 = 30;
 /// Memory that a target may take, megabytes.
 const MOST_MEMORY: u32 = 1_024;
 
