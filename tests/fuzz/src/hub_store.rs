@@ -3,6 +3,7 @@
 //! The first byte chooses: one frame of the database, one lock's binding, or a hub that starts from
 //! records of every tree.
 
+use drawbridge_daemon::core::record::StoreLoss;
 use drawbridge_daemon::core::{
     ClientId, ControlAction, ControlEvent, Hub, HubAction, HubEvent, LockBinding, Now, Restored,
 };
@@ -77,7 +78,13 @@ fn restart(mut input: Input<'_>) {
         next_ticket: u64::from(input.byte()),
         ..Restored::default()
     };
-    if input.flag() {
+    let choice = input.byte();
+    restored.loss = match choice >> 1 & 3 {
+        1 => Some(StoreLoss::Reset),
+        2 => Some(StoreLoss::Records),
+        _ => None,
+    };
+    if choice & 1 == 1 {
         restored.bindings.push(binding());
     }
     while !input.is_empty() {

@@ -52,6 +52,7 @@ pub fn of(target: &str) -> Vec<Seed> {
         "hub_store" => vec![
             ("frame", [&[0, 3, 3], b"cmd".as_slice(), b"LOCKED"].concat()),
             ("empty", vec![2, 0, 1]),
+            ("lost", vec![2, 0, 5]),
             ("cursor", vec![2, 0, 1, 3, 2, 3, 0, 1, 2, 3]),
         ],
         "json" => json(),

@@ -46,6 +46,7 @@ impl Disk {
             dedupe: records(Tree::Dedupe),
             meta: records(Tree::Meta),
             next_ticket,
+            loss: None,
         }
     }
 }
