@@ -19,7 +19,7 @@ pub mod identity;
 mod ladder;
 mod limits;
 mod op;
-mod record;
+pub mod record;
 pub mod sealed_file;
 mod thread;
 

@@ -34,10 +34,13 @@ pub(super) fn crc32c(parts: &[&[u8]]) -> u32 {
 
 /// What is held under one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Held {
-    pub(super) class: u8,
-    pub(super) stamp: u64,
-    pub(super) value: Vec<u8>,
+pub struct Held {
+    /// What the tree makes of it, such as a class of publications.
+    pub class: u8,
+    /// What the tree orders or ages it by.
+    pub stamp: u64,
+    /// The record itself.
+    pub value: Vec<u8>,
 }
 
 /// Tree and key of a record.
@@ -45,7 +48,7 @@ pub(super) type Place = (Tree, Vec<u8>);
 
 /// Why a frame was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum BadFrame {
+pub enum BadFrame {
     /// Short, or the checksum does not match.
     Damaged,
     /// Sound, but of a later format.
@@ -65,7 +68,8 @@ fn checksum(tag: u8, key: &[u8], version: u8, class: u8, stamp: u64, value: &[u8
 }
 
 /// Frames a value for the tree with this tag.
-pub(super) fn encode(tag: u8, key: &[u8], held: &Held) -> Vec<u8> {
+#[must_use]
+pub fn encode(tag: u8, key: &[u8], held: &Held) -> Vec<u8> {
     let mut frame = Vec::with_capacity(HEADER + held.value.len());
     frame.extend_from_slice(&[FORMAT, held.class]);
     frame.extend_from_slice(&held.stamp.to_be_bytes());
@@ -76,7 +80,10 @@ pub(super) fn encode(tag: u8, key: &[u8], held: &Held) -> Vec<u8> {
 }
 
 /// Checks and opens a frame.
-pub(super) fn decode(tag: u8, key: &[u8], frame: &[u8]) -> Result<Held, BadFrame> {
+///
+/// # Errors
+/// [`BadFrame`].
+pub fn decode(tag: u8, key: &[u8], frame: &[u8]) -> Result<Held, BadFrame> {
     let (head, value) = frame.split_at_checked(HEADER).ok_or(BadFrame::Damaged)?;
     let [
         version,
@@ -129,7 +136,8 @@ pub(super) fn chunk_count(value_length: usize) -> u16 {
 }
 
 /// The sled key of a chunk: `tag | key length | key | chunk`, so that chunks of one record are neighbours.
-pub(super) fn chunk_key(tag: u8, key: &[u8], chunk: u16) -> Vec<u8> {
+#[must_use]
+pub fn chunk_key(tag: u8, key: &[u8], chunk: u16) -> Vec<u8> {
     let mut name = Vec::with_capacity(key.len() + 4);
     name.push(tag);
     name.push(u8::try_from(key.len()).unwrap_or(u8::MAX));
@@ -139,7 +147,8 @@ pub(super) fn chunk_key(tag: u8, key: &[u8], chunk: u16) -> Vec<u8> {
 }
 
 /// Splits a chunk's key into tag, key and number; `None` when it is not one of ours.
-pub(super) fn split_chunk_key(name: &[u8]) -> Option<(u8, &[u8], u16)> {
+#[must_use]
+pub fn split_chunk_key(name: &[u8]) -> Option<(u8, &[u8], u16)> {
     let (&tag, rest) = name.split_first()?;
     let (&length, rest) = rest.split_first()?;
     let (key, chunk) = rest.split_at_checked(usize::from(length))?;

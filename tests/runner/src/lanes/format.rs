@@ -6,7 +6,10 @@ use crate::failure::Failure;
 use crate::lane_log::LaneLog;
 
 /// Packages with a target and profile of their own, excluded from the workspace.
-const APART: &[&str] = &["lock-firmware/size-image/Cargo.toml"];
+const APART: &[&str] = &[
+    "lock-firmware/size-image/Cargo.toml",
+    "tests/fuzz/cargo-fuzz/Cargo.toml",
+];
 
 pub(super) fn run(context: &Context, log: &mut LaneLog<'_>) -> Result<Report, Failure> {
     let mut report = Report::default();

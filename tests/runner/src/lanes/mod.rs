@@ -8,6 +8,7 @@ mod demo;
 mod deny;
 mod figures;
 mod format;
+mod fuzz;
 mod planted;
 mod rules;
 mod sizes;
@@ -108,6 +109,12 @@ pub(crate) const ALL: &[Lane] = &[
         about: "every test of the workspace",
         full_only: false,
         run: tests::run,
+    },
+    Lane {
+        id: "fuzz",
+        about: "every decoder that strangers feed, fuzzed",
+        full_only: false,
+        run: fuzz::run,
     },
     Lane {
         id: "demo",
