@@ -237,6 +237,55 @@ fn the_log_is_followed_to_the_signed_head_and_freed_only_when_whole() {
     assert_eq!(value["signed_head"]["seq"], json!(seen));
 }
 
+// Guards (S25): a compromised hub that shows the end of the log only, gets it called whole, and has
+// the owner sign away what it hides.
+#[test]
+fn s25_a_hub_cannot_hide_the_start_of_a_log() {
+    let day = Day::begin();
+    day.run("lock Front");
+    day.run("unlock Front");
+    let held = day.lock.lock().unwrap().records.clone();
+    assert_eq!(held.len(), 6, "boot, claimed, two turns");
+    let show = |from: usize| day.lock.lock().unwrap().records = held[from..].to_vec();
+    show(5);
+    for line in [
+        "lock log Front",
+        "lock log Front --all",
+        "lock log Front --free",
+    ] {
+        let ran = day.run(line);
+        assert_eq!(ran.exit, 1, "{line}: {ran:?}");
+        assert!(ran.out.contains("records 3 to 5 are MISSING"), "{ran:?}");
+        assert!(ran.out.contains("NOT whole"), "{ran:?}");
+    }
+    let left = day.lock.lock().unwrap().records.len();
+    assert_eq!(left, 1, "nothing was signed away");
+    // What was there before the lock had this owner is not the owner's to ask for.
+    show(2);
+    assert_eq!(day.run("lock log Front").exit, 0);
+
+    show(0);
+    assert_eq!(day.run("lock log Front --free").exit, 0);
+    day.run("lock Front");
+    day.run("unlock Front");
+    let held = day.lock.lock().unwrap().records.clone();
+    let show = |from: usize| day.lock.lock().unwrap().records = held[from..].to_vec();
+    show(2);
+    for line in [
+        "lock log Front",
+        "lock log Front --all",
+        "lock log Front --free",
+    ] {
+        let ran = day.run(line);
+        assert_eq!(ran.exit, 1, "{line}: {ran:?}");
+        assert!(ran.out.contains("records 7 to 8 are MISSING"), "{ran:?}");
+    }
+    let ran = day.run("lock log Front --free --give-up 8");
+    assert_eq!(ran.exit, 0, "the owner's own decision: {ran:?}");
+    assert!(ran.out.contains("given up by you"), "{ran:?}");
+    assert!(day.lock.lock().unwrap().records.is_empty());
+}
+
 // Guards: a signed file that is more or less than the command's bytes, or readable by others.
 #[test]
 fn owner_sign_writes_exactly_the_commands_bytes() {

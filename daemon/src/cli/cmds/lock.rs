@@ -15,6 +15,7 @@ use crate::cli::render::{document, table};
 use crate::cli::{doors, history};
 use crate::owner::keys::Kernel;
 use crate::owner::lock_record::check_name;
+use crate::owner::log_reading::LogReading;
 use crate::owner::{KeyFileError, OwnerBook};
 
 const ANSWER: Duration = Duration::from_secs(10);
@@ -27,7 +28,12 @@ pub(super) fn run(context: &Context, verb: LockVerb) -> Result<Exit, Fault> {
         LockVerb::Show { door } => show(context, &door),
         LockVerb::Remove { door, yes, force } => remove(context, &door, yes, force),
         LockVerb::Rename { door, name } => rename(context, &door, &name),
-        LockVerb::Log { door, all, free } => log(context, &door, all, free),
+        LockVerb::Log {
+            door,
+            all,
+            free,
+            give_up,
+        } => log(context, &door, all, free, give_up),
     }
 }
 
@@ -128,12 +134,25 @@ fn rename(context: &Context, door: &str, name: &str) -> Result<Exit, Fault> {
     Ok(Exit::Done)
 }
 
-fn log(context: &Context, door: &str, all: bool, free: bool) -> Result<Exit, Fault> {
+fn log(
+    context: &Context,
+    door: &str,
+    all: bool,
+    free: bool,
+    give_up: Option<u64>,
+) -> Result<Exit, Fault> {
     let book = context.book()?;
     let record = doors::ours(&book, door)?;
     let mut carrier = context.carrier()?;
     context.output.progress("reading the log");
-    let mark = if all { None } else { record.log };
+    let known = record.known_log();
+    let reading = if all || record.log.is_none() {
+        LogReading::from_oldest(known)
+    } else {
+        LogReading::behind(Some(known))
+    };
+    let reading = reading.giving_up(give_up.unwrap_or(0));
+    let from = reading.next_seq();
     let read = {
         let start = Instant::now();
         let mut wait = || {
@@ -144,7 +163,7 @@ fn log(context: &Context, door: &str, all: bool, free: bool) -> Result<Exit, Fau
             carrier.as_mut(),
             &book.keys,
             record,
-            mark,
+            reading,
             &mut wait,
             &mut Kernel,
         )?
@@ -169,7 +188,7 @@ fn log(context: &Context, door: &str, all: bool, free: bool) -> Result<Exit, Fau
     let value = json!({
         "lock": record.id.to_string(),
         "name": record.name,
-        "from": mark.map_or(1, |mark| mark.seq + 1),
+        "from": from,
         "signed_head": {"seq": read.signed.seq, "hash": read.signed.head.to_string()},
         "whole": read.verdict.is_ok(),
         "problem": problem,
