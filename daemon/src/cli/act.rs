@@ -28,6 +28,11 @@ const REPEAT: Duration = Duration::from_secs(8);
 const GRACE: Duration = Duration::from_secs(5);
 /// How long an answer about where the lock stands may take; the link may have to come up first.
 const INFO: Duration = Duration::from_secs(20);
+/// The longest pause before the first attempt to send again where the way broke; doubled with each
+/// further failure up to [`AGAIN_MOST`]. Each pause is a random part of that (full jitter): where two
+/// runs with one certificate throw each other out, one of them gets through.
+const AGAIN: Duration = Duration::from_secs(1);
+const AGAIN_MOST: Duration = Duration::from_secs(4);
 /// How often the clock is looked at while listening.
 const SLICE: Duration = Duration::from_millis(500);
 
@@ -67,6 +72,8 @@ pub(super) struct Act<'a> {
     pub(super) output: Output,
     /// Time since any fixed moment; never goes back.
     pub(super) now: &'a mut dyn FnMut() -> Duration,
+    /// Waits; `now` goes on meanwhile.
+    pub(super) pause: &'a mut dyn FnMut(Duration),
 }
 
 /// What became of a wish.
@@ -129,7 +136,7 @@ impl Act<'_> {
             let ttl = u64::try_from(wish.ttl.as_millis()).unwrap_or(u64::MAX);
             let sent = SignedCommand::new(self.keys, &info, wish.action, ttl)
                 .map_err(|error| sign_fault(&error))?;
-            let ended = self.deliver(&sent, deadline)?;
+            let ended = self.deliver(&sent, deadline, entropy)?;
             match &ended {
                 Ended::Settled(settled)
                     if settled.may_sign_anew()
@@ -150,17 +157,29 @@ impl Act<'_> {
         super::plain_text::plain(&self.record.name)
     }
 
-    fn deliver(&mut self, sent: &SignedCommand, deadline: Duration) -> Result<Ended, Fault> {
+    /// From the first sending to the end of the wait. A way that breaks in between is made anew, and
+    /// the same bytes go over it, until the wait is over.
+    fn deliver(
+        &mut self,
+        sent: &SignedCommand,
+        deadline: Duration,
+        entropy: &mut impl Entropy,
+    ) -> Result<Ended, Fault> {
         self.output
             .progress(&format!("sending the signed command to {}", self.shown()));
-        let first = self.carrier.send(self.record.id, &sent.bytes);
-        first.map_err(|error| error.fault_of_change("send the command"))?;
         let mut heard = Heard {
             at: (self.now)(),
             taken: false,
             last: None,
             over: None,
+            failures: 0,
         };
+        if let Err(error) = self.carrier.send(self.record.id, &sent.bytes) {
+            if !error.may_have_succeeded() {
+                return Err(error.fault_of_change("send the command"));
+            }
+            heard.failed(&error);
+        }
         loop {
             let now = (self.now)();
             let until = heard
@@ -169,18 +188,27 @@ impl Act<'_> {
             if now >= until {
                 return Ok(Ended::Open { last: heard.last });
             }
+            let is_silent = now.saturating_sub(heard.at) >= REPEAT && heard.over.is_none();
+            if heard.failures > 0 || is_silent {
+                let pause = heard.pause(u32::from_le_bytes(entropy.bytes()));
+                if !pause.is_zero() {
+                    (self.pause)(pause.min(until - now));
+                }
+                heard.at = (self.now)();
+                if heard.at >= until {
+                    continue;
+                }
+                match self.carrier.send(self.record.id, &sent.bytes) {
+                    Ok(()) => heard.failures = 0,
+                    Err(error) => heard.failed(&error),
+                }
+                continue;
+            }
             match self.carrier.result(SLICE.min(until - now)) {
                 Ok(Some(value)) => {
                     heard.at = now;
                     if let Some(ended) = self.hear(sent, &value, &mut heard) {
                         return Ok(ended);
-                    }
-                }
-                Ok(None) if now.saturating_sub(heard.at) >= REPEAT && heard.over.is_none() => {
-                    heard.at = now;
-                    // The way may be gone for the moment; the deadline ends this.
-                    if let Err(error) = self.carrier.send(self.record.id, &sent.bytes) {
-                        heard.last.get_or_insert_with(|| error.to_string());
                     }
                 }
                 Ok(None) => {}
@@ -189,7 +217,7 @@ impl Act<'_> {
                         reason: format!("{message} ({code})"),
                     });
                 }
-                Err(error) => heard.last = Some(error.to_string()),
+                Err(error) => heard.failed(&error),
             }
         }
     }
@@ -251,6 +279,24 @@ struct Heard {
     last: Option<String>,
     /// When the hub first said, unproven, that it is over.
     over: Option<Duration>,
+    /// Failures of the way since it worked last.
+    failures: u32,
+}
+
+impl Heard {
+    fn failed(&mut self, error: &CarryError) {
+        self.failures = self.failures.saturating_add(1);
+        self.last = Some(error.to_string());
+    }
+
+    /// How long to wait before sending again: not at all when nothing broke.
+    fn pause(&self, random: u32) -> Duration {
+        let Some(doublings) = self.failures.checked_sub(1) else {
+            return Duration::ZERO;
+        };
+        let most = AGAIN.saturating_mul(1 << doublings.min(8)).min(AGAIN_MOST);
+        most.mul_f64(f64::from(random) / f64::from(u32::MAX))
+    }
 }
 
 #[cfg(test)]

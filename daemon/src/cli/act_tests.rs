@@ -4,7 +4,7 @@ use drawbridge_protocol::reason::Reason;
 use serde_json::Value;
 
 use super::super::carrier::base64;
-use super::super::carrier::fake::{FakeHub, refused, silence};
+use super::super::carrier::fake::{FakeHub, broken, refused, silence};
 use super::*;
 use crate::owner::OwnerBook;
 use crate::owner::keys::Kernel;
@@ -59,17 +59,31 @@ impl Scene {
         &'a self,
         on_send: impl FnMut(&[u8]) -> Vec<Value> + 'a,
     ) -> (Result<Done, Fault>, Vec<Vec<u8>>) {
+        self.run_over(on_send, [], [])
+    }
+
+    /// The same over a way that fails: waits for a result with `broken`, later sendings with
+    /// `unsendable`.
+    fn run_over<'a>(
+        &'a self,
+        on_send: impl FnMut(&[u8]) -> Vec<Value> + 'a,
+        broken: impl IntoIterator<Item = CarryError>,
+        unsendable: impl IntoIterator<Item = CarryError>,
+    ) -> (Result<Done, Fault>, Vec<Vec<u8>>) {
         let mut hub = FakeHub::new(|verb, data| self.info(verb, data), on_send);
-        let mut clock = Duration::ZERO;
+        hub.broken.extend(broken);
+        hub.unsendable.extend(unsendable);
+        let clock = std::cell::Cell::new(Duration::ZERO);
         let act = Act {
             carrier: &mut hub,
             keys: &self.book.keys,
             record: &self.record,
             output: Output::new(true),
             now: &mut || {
-                clock += Duration::from_millis(100);
-                clock
+                clock.set(clock.get() + Duration::from_millis(100));
+                clock.get()
             },
+            pause: &mut |pause| clock.set(clock.get() + pause),
         };
         let wish = Wish {
             action: Action::Unlock,
@@ -192,6 +206,42 @@ fn silence_sends_the_same_bytes_again() {
     });
     assert!(matches!(done.unwrap().ended, Ended::Settled(_)));
     assert_eq!((sent.len(), distinct(&sent)), (3, 1));
+}
+
+// Guards (I3): a connection that is lost after the command was sent, and with it the lock's answer:
+// a panic, an ending before the patience is over, or other bytes.
+#[test]
+fn i3_a_broken_way_is_made_anew_for_the_same_bytes_until_the_wait_ends() {
+    let scene = Scene::new();
+    let done = |command: &[u8]| vec![scene.signed(command, Verdict::Done, Reason::None)];
+    let (ended, sent) = scene.run_over(done, [broken(), broken()], [silence(), broken()]);
+    assert!(matches!(ended.unwrap().ended, Ended::Settled(_)));
+    assert_eq!((sent.len(), distinct(&sent)), (3, 1));
+
+    let forever = || std::iter::repeat_with(broken).take(1_000);
+    let (ended, sent) = scene.run_over(done, forever(), forever());
+    let Ended::Open { last: Some(last) } = ended.unwrap().ended else {
+        panic!("nothing was proven");
+    };
+    assert!(last.contains("the connection was lost"), "{last}");
+    assert_eq!(sent.len(), 1);
+}
+
+// Guards: two runs with one certificate that throw each other out in step, for ever.
+#[test]
+fn pauses_before_sending_again_are_random_and_bounded() {
+    let heard = |failures| Heard {
+        at: Duration::ZERO,
+        taken: false,
+        last: None,
+        over: None,
+        failures,
+    };
+    assert_eq!(heard(0).pause(u32::MAX), Duration::ZERO, "nothing broke");
+    assert_eq!(heard(1).pause(u32::MAX), AGAIN);
+    assert_eq!(heard(1).pause(0), Duration::ZERO);
+    assert!(heard(3).pause(u32::MAX / 2) > heard(2).pause(u32::MAX / 2));
+    assert_eq!(heard(u32::MAX).pause(u32::MAX), AGAIN_MOST);
 }
 
 // Guards: results of other people's commands taken for ours.

@@ -1,6 +1,7 @@
 //! The same journey through a real broker: mosquitto with mutual TLS and the shipped access list,
 //! the hub's own cloud plane on the other side.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -51,6 +52,12 @@ impl Bench {
 
     /// Plays the hub h1 on its real cloud plane, until the test ends.
     fn play_hub(&self, lock: &Arc<Mutex<Lock>>) {
+        self.play_hub_and(lock, |_| {});
+    }
+
+    /// The same; `between` runs after the lock took a command (this is the how-manieth sending) and
+    /// before anybody hears of it.
+    fn play_hub_and(&self, lock: &Arc<Mutex<Lock>>, mut between: impl FnMut(u32) + Send + 'static) {
         let who = self.pki.client("h1").unwrap();
         let endpoint = Endpoint {
             host: "localhost".into(),
@@ -74,6 +81,7 @@ impl Bench {
             runtime.block_on(async move {
                 let CloudHandle { sender, mut events, .. } = Cloud::spawn(config).unwrap();
                 let mut ticket = 0;
+                let mut commands = 0;
                 let mut publish = |topic: String, payload: String, retain: bool, correlation: Option<Vec<u8>>| {
                     ticket += 1;
                     let message = Outgoing {
@@ -112,6 +120,8 @@ impl Bench {
                                 let Says::Streams(first, last) = lock.answer("lock.command", &data) else {
                                     panic!("results are a stream")
                                 };
+                                commands += 1;
+                                between(commands);
                                 for result in first.iter().chain([&last]) {
                                     let topic = topic.replace("/command", "/result");
                                     publish(topic, result.to_string(), false, None);
@@ -202,6 +212,82 @@ fn claim_turn_state_and_sign_travel_through_a_real_broker() {
         .filter(|name| name.starts_with("drawbridge-"))
         .collect();
     assert!(left.is_empty(), "private folders are removed: {left:?}");
+}
+
+// Guards: a panic, or "unknown", where the broker throws a run out between sending and answer, as
+// it does when another one comes with the same certificate.
+#[test]
+fn a_connection_lost_after_sending_is_made_anew_and_the_same_bytes_sent() {
+    let bench = Bench::new();
+    let lock = Arc::new(Mutex::new(Lock::new(5)));
+    let flags = bench.flags();
+    let folder = bench.home.path(".");
+    let other = format!("status --json {flags}");
+    let sendings = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&sendings);
+    bench.play_hub_and(&lock, move |sending| {
+        count.store(sending, Ordering::Relaxed);
+        if sending == 1 {
+            // How it ends is its own affair: it may be thrown out in its turn.
+            std::process::Command::new(env!("CARGO_BIN_EXE_drawbridge"))
+                .args(other.split_whitespace())
+                .env_clear()
+                .env("HOME", &folder)
+                .env("TMPDIR", &folder)
+                .output()
+                .unwrap();
+        }
+    });
+    let code = lock.lock().unwrap().code();
+    assert_eq!(bench.home.run("owner init").exit, 0);
+    let ran = bench.home.run_with(
+        &format!("owner claim --name Front --code-file - --json {flags}"),
+        &code,
+    );
+    assert_eq!(ran.exit, 0, "{ran:?}");
+    let ran = bench.home.run(&format!("lock Front --json {flags}"));
+    assert_eq!(
+        (ran.exit, &ran.json()["status"], &ran.json()["signed"]),
+        (0, &json!("done"), &json!(1)),
+        "{ran:?}"
+    );
+    assert_eq!(lock.lock().unwrap().turns, 1, "obeyed once");
+    let sendings = sendings.load(Ordering::Relaxed);
+    assert!(sendings > 1, "the answer to the first one reached nobody");
+}
+
+// Guards: the same with a broker that stays away: an open outcome and exit 3, when the wait ends.
+#[test]
+fn a_broker_that_goes_away_after_sending_leaves_the_outcome_open() {
+    let mut bench = Bench::new();
+    let lock = Arc::new(Mutex::new(Lock::new(5)));
+    let flags = bench.flags();
+    let (took, is_taken) = std::sync::mpsc::channel();
+    let (gone, is_gone) = std::sync::mpsc::channel();
+    bench.play_hub_and(&lock, move |sending| {
+        if sending == 1 {
+            took.send(()).unwrap();
+            is_gone.recv().unwrap();
+        }
+    });
+    let code = lock.lock().unwrap().code();
+    assert_eq!(bench.home.run("owner init").exit, 0);
+    let claim = format!("owner claim --name Front --code-file - --json {flags}");
+    assert_eq!(bench.home.run_with(&claim, &code).exit, 0);
+    let Bench { home, broker, .. } = &mut bench;
+    let ran = thread::scope(|scope| {
+        let run = scope.spawn(|| home.run(&format!("lock Front --wait 5 --json {flags}")));
+        is_taken.recv().unwrap();
+        broker.kill().unwrap();
+        gone.send(()).unwrap();
+        run.join().unwrap()
+    });
+    assert_eq!(
+        (ran.exit, &ran.json()["status"]),
+        (3, &json!("unknown")),
+        "{ran:?}"
+    );
+    assert_eq!(ran.json()["may_have_succeeded"], json!(true), "{ran:?}");
 }
 
 // Guards (S21): a wrong CA or name that is only "connection failed", or that is not noticed.

@@ -39,7 +39,8 @@ pub(super) trait Carrier {
     /// Asks the hub.
     fn ask(&mut self, verb: &str, data: Value, within: Duration) -> Result<Value, CarryError>;
 
-    /// Sends a signed command; its results come from [`Carrier::result`].
+    /// Sends a signed command; its results come from [`Carrier::result`]. After an error of either,
+    /// sending again makes the way anew where it is broken.
     fn send(&mut self, lock: LockId, command: &[u8]) -> Result<(), CarryError>;
 
     /// The next result about the commands sent, in the form of `mqtt.md`; `None` when there is none

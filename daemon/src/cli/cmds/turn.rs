@@ -30,6 +30,7 @@ pub(super) fn run(context: &Context, action: Action, args: &ActArgs) -> Result<E
         record,
         output: context.output,
         now: &mut || start.elapsed(),
+        pause: &mut std::thread::sleep,
     };
     let wish = Wish {
         action,
