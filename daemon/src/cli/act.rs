@@ -52,9 +52,10 @@ pub(super) struct Wish {
 pub(super) enum Ended {
     /// By the lock's word.
     Settled(Box<Settled>),
-    /// The hub would not take the command and had not taken it before.
-    HubRefused {
-        /// In the hub's words.
+    /// Hub or broker says that it did not take the command, which was sent once. The lock has signed
+    /// nothing of the kind: whoever says so can have handed it on all the same.
+    SaidNo {
+        /// In its words.
         reason: String,
     },
     /// Not at all in time. The last thing the hub said, if anything.
@@ -173,12 +174,16 @@ impl Act<'_> {
             last: None,
             over: None,
             failures: 0,
+            sendings: 1,
         };
-        if let Err(error) = self.carrier.send(self.record.id, &sent.bytes) {
-            if !error.may_have_succeeded() {
-                return Err(error.fault_of_change("send the command"));
+        match self.carrier.send(self.record.id, &sent.bytes) {
+            Ok(()) => {}
+            Err(error @ CarryError::NotAllowed { .. }) => {
+                let reason = error.to_string();
+                return Ok(Ended::SaidNo { reason });
             }
-            heard.failed(&error);
+            Err(error) if error.may_have_succeeded() => heard.failed(&error),
+            Err(error) => return Err(error.fault_of_change("send the command")),
         }
         loop {
             let now = (self.now)();
@@ -198,6 +203,7 @@ impl Act<'_> {
                 if heard.at >= until {
                     continue;
                 }
+                heard.sendings = heard.sendings.saturating_add(1);
                 match self.carrier.send(self.record.id, &sent.bytes) {
                     Ok(()) => heard.failures = 0,
                     Err(error) => heard.failed(&error),
@@ -212,10 +218,13 @@ impl Act<'_> {
                     }
                 }
                 Ok(None) => {}
-                Err(CarryError::Refused { code, message, .. }) if !heard.taken => {
-                    return Ok(Ended::HubRefused {
-                        reason: format!("{message} ({code})"),
-                    });
+                Err(CarryError::Refused { code, message, .. }) => {
+                    let reason = format!("{message} ({code})");
+                    if heard.is_untaken() {
+                        return Ok(Ended::SaidNo { reason });
+                    }
+                    heard.over = heard.over.or(Some(now));
+                    heard.last = Some(reason);
                 }
                 Err(error) => heard.failed(&error),
             }
@@ -260,8 +269,8 @@ impl Act<'_> {
                 self.output
                     .progress(&format!("{}: {}", self.shown(), message.status));
             }
-            HubWord::Over if !heard.taken && message.status == "refused" => {
-                return Some(Ended::HubRefused { reason: said });
+            HubWord::Over if heard.is_untaken() && message.status == "refused" => {
+                return Some(Ended::SaidNo { reason: said });
             }
             HubWord::Over => heard.over = heard.over.or(Some(heard.at)),
         }
@@ -281,9 +290,17 @@ struct Heard {
     over: Option<Duration>,
     /// Failures of the way since it worked last.
     failures: u32,
+    /// How often the command was sent, whether it arrived or not.
+    sendings: u32,
 }
 
 impl Heard {
+    /// Whether a refusal can be about the command as a whole: of one that was sent again, an earlier
+    /// sending may have been taken while its answer got lost.
+    const fn is_untaken(&self) -> bool {
+        !self.taken && self.sendings == 1
+    }
+
     fn failed(&mut self, error: &CarryError) {
         self.failures = self.failures.saturating_add(1);
         self.last = Some(error.to_string());

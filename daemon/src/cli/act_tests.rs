@@ -236,6 +236,7 @@ fn pauses_before_sending_again_are_random_and_bounded() {
         last: None,
         over: None,
         failures,
+        sendings: 1,
     };
     assert_eq!(heard(0).pause(u32::MAX), Duration::ZERO, "nothing broke");
     assert_eq!(heard(1).pause(u32::MAX), AGAIN);
@@ -262,11 +263,12 @@ fn results_of_other_commands_are_not_ours() {
     assert!(matches!(done.unwrap().ended, Ended::Open { .. }));
 }
 
+// Guards: "known not to be done" on the word of a hub that took the command the first time.
 #[test]
-fn a_hub_that_never_took_it_may_refuse_it() {
+fn a_hubs_refusal_ends_the_wait_only_for_a_command_that_was_sent_once() {
     let scene = Scene::new();
     let (done, _) = scene.run(|command| vec![scene.said(command, "refused")]);
-    assert!(matches!(done.unwrap().ended, Ended::HubRefused { .. }));
+    assert!(matches!(done.unwrap().ended, Ended::SaidNo { .. }));
     let (done, _) = scene.run(|command| {
         vec![
             scene.said(command, "accepted"),
@@ -277,6 +279,26 @@ fn a_hub_that_never_took_it_may_refuse_it() {
         matches!(done.unwrap().ended, Ended::Open { .. }),
         "taken: only the lock can say no"
     );
+    let mut sendings = 0;
+    let (done, _) = scene.run(|command| {
+        sendings += 1;
+        match sendings {
+            1 => vec![],
+            _ => vec![scene.said(command, "refused")],
+        }
+    });
+    assert!(
+        matches!(done.unwrap().ended, Ended::Open { .. }),
+        "sent twice: the first one may be in the lock"
+    );
+    // The control socket's refusals are errors of the way.
+    let (done, _) = scene.run_over(|_| vec![], [refused("busy")], []);
+    assert!(matches!(done.unwrap().ended, Ended::SaidNo { .. }));
+    let (done, sent) = scene.run_over(|_| vec![], [broken(), refused("busy")], []);
+    let Ended::Open { last: Some(last) } = done.unwrap().ended else {
+        panic!("sent twice")
+    };
+    assert!(last.contains("busy") && sent.len() == 2, "{last}");
 }
 
 // Guards: unknown lock, hub away: nothing is signed, and the exit code says which.

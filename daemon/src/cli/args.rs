@@ -19,9 +19,9 @@ How it travels
 
 Exit codes
   0  done (for a lock: proven by its signature)
-  1  refused or failed; known not to be done
+  1  refused or failed; known not to be done (for a lock: by its signature)
   2  wrong command line or file; nothing was tried
-  3  sent, and the outcome is not proven: look before you repeat
+  3  sent, and the outcome is not proven, whatever hub or broker say of it: look before you repeat
   4  daemon or broker unreachable; nothing was done";
 
 /// Looks after the locks of a home hub, and signs for whoever owns them.
