@@ -61,7 +61,7 @@ fn run_parsed(args: Args) -> Exit {
         done
     });
     match result {
-        Ok(exit) => exit,
+        Ok(exit) => output.settle(exit),
         Err(fault) => output.fault(&fault),
     }
 }

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::hub::{Says, play};
 use super::lock::Lock;
-use super::run::{Home, Ran, word};
+use super::run::{Home, Ran, closed, word};
 
 struct Day {
     home: Home,
@@ -235,6 +235,40 @@ fn the_log_is_followed_to_the_signed_head_and_freed_only_when_whole() {
         .map(|bytes| LogRecord::decode(bytes).unwrap().seq)
         .max();
     assert_eq!(value["signed_head"]["seq"], json!(seen));
+}
+
+// Guards: `drawbridge unlock Front | head -0` that is taken for done whatever the lock said.
+#[test]
+fn a_reader_that_is_gone_does_not_change_how_a_run_ends() {
+    let day = Day::begin();
+    let into = |line: &str, out| day.home.run_into(&day.line(line), "", out);
+    for json in ["", " --json"] {
+        day.lock.lock().unwrap().next_refusal = Some(Reason::BatteryLow);
+        let ran = into(&format!("unlock Front{json}"), closed());
+        assert_eq!((ran.exit, ran.err.as_str()), (1, ""), "refused: {ran:?}");
+        let ran = into(&format!("unlock Front{json}"), closed());
+        assert_eq!((ran.exit, ran.err.as_str()), (0, ""), "done: {ran:?}");
+    }
+    let none = format!("status --json --socket {}", word(&day.home.path("none")));
+    let ran = day.home.run_into(&none, "", closed());
+    assert_eq!(ran.exit, 4, "a fault: {ran:?}");
+    // Only whoever follows may simply stop.
+    let socket = day.home.path("stream");
+    play(&socket, |_, _| {
+        let update = json!({"event": "x"});
+        Says::Streams(vec![update; 3], json!({}))
+    });
+    let follow = format!("events --local --socket {}", word(&socket));
+    let ran = day.home.run_into(&follow, "", closed());
+    assert_eq!((ran.exit, ran.err.lines().count()), (0, 1), "{ran:?}");
+
+    // A full disk is no reader that had enough: it is told, and no success.
+    let full = || fs::File::options().write(true).open("/dev/full").unwrap();
+    let ran = into("lock Front", full().into());
+    assert_eq!(ran.exit, 3, "{ran:?}");
+    assert!(ran.err.contains("write the answer"), "{ran:?}");
+    day.lock.lock().unwrap().next_refusal = Some(Reason::BatteryLow);
+    assert_eq!(into("unlock Front", full().into()).exit, 1);
 }
 
 // Guards (S25): a compromised hub that shows the end of the log only, gets it called whole, and has
