@@ -135,7 +135,7 @@ list, show, remove, rename, log and help after 'lock' are commands. A door of su
 const LOG_HELP: &str = "\
 Exit 0: whole, from the last record that you freed (or the one of the lock's receipt) to the head that
 the lock signed. Exit 1: gaps or changed records. With --free the lock may then forget the records that
-you have seen: keep this command's output first.
+you have seen, once they are written: keep this command's output. (With --json a second object says so.)
 
 Records are missing for good when the lock was full and wrote over them (its log says 'overwritten'), or
 when you freed them with another copy of your keys. Only then, and after a look through another hub:

@@ -49,10 +49,15 @@ impl Output {
     /// The answer: `value` for programs, `text` for people. One document.
     pub(super) fn answer(self, value: &Value, text: impl FnOnce() -> String) {
         if let Err(error) = self.show(value, text) {
-            UNWRITTEN.with_borrow_mut(|first| {
-                first.get_or_insert(error);
-            });
+            self.missed(error);
         }
+    }
+
+    /// An answer was not written; [`Output::settle`] decides what that means.
+    pub(super) fn missed(self, error: io::Error) {
+        UNWRITTEN.with_borrow_mut(|first| {
+            first.get_or_insert(error);
+        });
     }
 
     /// The same, or one line of a stream, for whoever goes on only when it is written and flushed.

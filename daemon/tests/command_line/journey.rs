@@ -217,10 +217,19 @@ fn the_log_is_followed_to_the_signed_head_and_freed_only_when_whole() {
 
     day.lock.lock().unwrap().records = held;
     let ran = day.run("lock log Front --free --json");
+    let said: Vec<serde_json::Value> = ran
+        .out
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!((ran.exit, said.len()), (0, 2), "{ran:?}");
     assert_eq!(
-        (ran.exit, &ran.json()["freed"]),
-        (0, &json!(true)),
-        "{ran:?}"
+        (&said[0]["whole"], &said[0]["freed"]),
+        (&json!(true), &json!(false))
+    );
+    assert_eq!(
+        (&said[1]["freed"], &said[1]["up_to"]),
+        (&json!(true), &json!(4))
     );
     assert!(day.lock.lock().unwrap().records.is_empty());
     day.run("unlock Front");
@@ -269,6 +278,47 @@ fn a_reader_that_is_gone_does_not_change_how_a_run_ends() {
     assert!(ran.err.contains("write the answer"), "{ran:?}");
     day.lock.lock().unwrap().next_refusal = Some(Reason::BatteryLow);
     assert_eq!(into("unlock Front", full().into()).exit, 1);
+}
+
+// Guards: records freed that nobody has seen, because the pipe or the disk that was to keep them was
+// gone; and a lock that freed them while the owner's file still waits for them.
+#[test]
+fn a_log_is_freed_only_after_it_was_written_and_a_lost_answer_leaves_no_gap() {
+    let day = Day::begin();
+    day.run("lock Front");
+    let held = || day.lock.lock().unwrap().records.len();
+    let free = day.line("lock log Front --free");
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    for out in [closed(), full.into()] {
+        let ran = day.home.run_into(&free, "", out);
+        assert_eq!((ran.exit, held()), (1, 4), "{ran:?}");
+        assert!(ran.err.contains("write the answer"), "{ran:?}");
+    }
+
+    let ran = day.home.run_into(&day.line("lock log Front"), "", closed());
+    assert_eq!((ran.exit, ran.err.as_str()), (0, ""), "only read: {ran:?}");
+
+    let mind = Arc::clone(&day.lock);
+    let socket = day.home.path("deaf");
+    play(&socket, move |verb, data| {
+        let answer = mind.lock().unwrap().answer(verb, data);
+        match verb {
+            "lock.audit_ack" => Says::HangsUp,
+            _ => answer,
+        }
+    });
+    let deaf = format!("lock log Front --free --local --socket {}", word(&socket));
+    let ran = day.home.run(&deaf);
+    assert_eq!(
+        (ran.exit, held()),
+        (3, 0),
+        "freed, and nobody knows: {ran:?}"
+    );
+    assert!(ran.out.contains("whole: every record up to 4"), "{ran:?}");
+    assert!(!ran.out.contains("may now free"), "{ran:?}");
+    day.run("unlock Front");
+    let ran = day.run("lock log Front --free");
+    assert_eq!((ran.exit, held()), (0, 0), "{ran:?}");
 }
 
 // Guards (S25): a compromised hub that shows the end of the log only, gets it called whole, and has
