@@ -330,7 +330,7 @@ pub(super) enum OwnerCommand {
         /// How long it may live, in seconds (1 to 60).
         #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=60))]
         ttl: u64,
-        /// Where to put it.
+        /// Where to put it; nothing that is there is written over.
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },

@@ -399,6 +399,28 @@ fn owner_sign_writes_exactly_the_commands_bytes() {
     assert_eq!(day.turns(), 0, "signing moves nothing");
 }
 
+// Guards: `--out ~/.ssh/id_ed25519`, or a link to it in a folder that others can write to.
+#[test]
+fn owner_sign_writes_over_nothing() {
+    let day = Day::begin();
+    let kept = day.home.path("kept");
+    fs::write(&kept, b"precious").unwrap();
+    let link = day.home.path("link");
+    std::os::unix::fs::symlink(&kept, &link).unwrap();
+    let dangling = day.home.path("dangling");
+    std::os::unix::fs::symlink(day.home.path("nowhere"), &dangling).unwrap();
+    for taken in [&kept, &link, &dangling] {
+        let ran = day.run(&format!(
+            "owner sign --lock Front --action unlock --out {}",
+            word(taken)
+        ));
+        assert_eq!(ran.exit, 1, "{ran:?}");
+        assert!(ran.err.contains("there is something already"), "{ran:?}");
+    }
+    assert_eq!(fs::read(&kept).unwrap(), b"precious");
+    assert!(!day.home.path("nowhere").exists());
+}
+
 #[test]
 fn rename_and_remove_reach_the_hub_and_the_key_file() {
     let day = Day::begin();
