@@ -200,12 +200,24 @@ fn claim_turn_state_and_sign_travel_through_a_real_broker() {
     );
     assert_eq!(lock.lock().unwrap().turns, 1);
 
-    let ran = bench.home.run(&format!("lock log Front --json {flags}"));
-    assert_eq!(
-        (ran.exit, &ran.json()["error"]["code"]),
-        (2, &json!("not_this_way")),
-        "{ran:?}"
-    );
+    // The hub would rename and remove through the broker, too; this program does not ask it to.
+    for (line, why) in [
+        ("lock log Front", "the hub offers it only at its own"),
+        ("lock rename Front Gate", "this program asks for it only at"),
+        (
+            "lock remove Front --yes",
+            "this program asks for it only at",
+        ),
+    ] {
+        let ran = bench.home.run(&format!("{line} --json {flags}"));
+        let error = &ran.json()["error"];
+        assert_eq!(
+            (ran.exit, &error["code"]),
+            (2, &json!("not_this_way")),
+            "{ran:?}"
+        );
+        assert!(error["message"].as_str().unwrap().contains(why), "{ran:?}");
+    }
     let left: Vec<_> = std::fs::read_dir(bench.home.path("."))
         .unwrap()
         .filter_map(|entry| entry.unwrap().file_name().into_string().ok())

@@ -115,7 +115,7 @@ pub(super) enum CarryError {
         what: String,
     },
     /// Not to be had this way.
-    #[error("ask for '{verb}' through the broker: only the hub's own control socket offers it")]
+    #[error("ask for '{verb}' through the broker: {}", not_this_way(verb))]
     NotThisWay {
         /// What was asked.
         verb: String,
@@ -182,6 +182,17 @@ impl CarryError {
             }
             Self::Broken { .. } | Self::NoAnswer { .. } => "drawbridge doctor".to_owned(),
         }
+    }
+}
+
+/// Why the broker is no way for a request of ours. The hub answers more verbs there (`mqtt.md`) than
+/// this program asks for.
+fn not_this_way(verb: &str) -> &'static str {
+    match verb {
+        "lock.audit" | "lock.command" | "events" | "watch" => {
+            "the hub offers it only at its own control socket"
+        }
+        _ => "this program asks for it only at the hub's own control socket",
     }
 }
 
