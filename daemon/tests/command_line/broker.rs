@@ -1,6 +1,7 @@
 //! The same journey through a real broker: mosquitto with mutual TLS and the shipped access list,
 //! the hub's own cloud plane on the other side.
 
+use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -300,6 +301,37 @@ fn a_broker_that_goes_away_after_sending_leaves_the_outcome_open() {
         "{ran:?}"
     );
     assert_eq!(ran.json()["may_have_succeeded"], json!(true), "{ran:?}");
+}
+
+// Guards: what the shipped configuration says of the key's mode, and what is done, drifting apart: a
+// key of root's with the daemon's group is how packages install one; one open to all is refused.
+#[test]
+fn a_key_may_be_read_by_its_group_and_by_nobody_else() {
+    let home = Home::new();
+    let dir = home.path("pki");
+    std::fs::create_dir(&dir).unwrap();
+    let pki = Pki::create(&dir).unwrap();
+    let app = pki.client("app:a1").unwrap();
+    // Nobody listens on port 1: whoever gets that far has taken the key.
+    let line = format!(
+        "status --host localhost --port 1 --hub h1 --ca {} --cert {} --key {}",
+        word(pki.ca_file()),
+        word(&app.cert),
+        word(&app.key)
+    );
+    for (mode, is_taken) in [(0o600, true), (0o640, true), (0o644, false), (0o602, false)] {
+        let permissions = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(&app.key, permissions).unwrap();
+        let ran = home.run(&line);
+        assert_eq!(ran.exit, 4, "{ran:?}");
+        let is_refused = ran.err.contains("chmod 600");
+        assert_eq!(is_refused, !is_taken, "{mode:o}: {ran:?}");
+    }
+    let shipped = include_str!(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../config/drawbridge.toml"
+    ));
+    assert!(shipped.contains("0640 with root as its owner"));
 }
 
 // Guards (S21): a wrong CA or name that is only "connection failed", or that is not noticed.
