@@ -1,15 +1,17 @@
 //! The same journey through a real broker: mosquitto with mutual TLS and the shipped access list,
 //! the hub's own cloud plane on the other side.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use drawbridge_daemon::cloud::app::{AppConfig, AppError, AppLink, AppPublish};
 use drawbridge_daemon::cloud::{
-    Cloud, CloudAction, CloudConfig, CloudEvent, CloudHandle, Endpoint, Outgoing, Priority,
+    Cloud, CloudAction, CloudConfig, CloudEvent, CloudHandle, Endpoint, Outgoing, Priority, Timing,
     TrustPaths,
 };
+use drawbridge_daemon::error_chain::chain;
 use drawbridge_support::mosquitto::{Mosquitto, Setup};
 use drawbridge_support::pki::{Identity, Pki};
 use serde_json::{Value, json};
@@ -267,6 +269,56 @@ fn a_connection_lost_after_sending_is_made_anew_and_the_same_bytes_sent() {
     assert_eq!(lock.lock().unwrap().turns, 1, "obeyed once");
     let sendings = sendings.load(Ordering::Relaxed);
     assert!(sendings > 1, "the answer to the first one reached nobody");
+}
+
+// Guards: a panic of whoever asks a link twice that has ended.
+#[test]
+fn a_link_that_ended_says_so_however_often_it_is_asked() {
+    let mut bench = Bench::new();
+    let runtime_dir = bench.home.path("run");
+    std::fs::DirBuilder::new()
+        .mode(0o700)
+        .create(&runtime_dir)
+        .unwrap();
+    let config = AppConfig {
+        endpoint: Endpoint {
+            host: "localhost".into(),
+            port: bench.broker.port(),
+            server_name: None,
+        },
+        trust: TrustPaths {
+            ca: bench.pki.ca_file().into(),
+            cert: bench.app.cert.clone(),
+            key: bench.app.key.clone(),
+            crl: None,
+        },
+        runtime_dir,
+        timing: Timing::default(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let mut link = AppLink::connect(&config).await.unwrap();
+        link.subscribe("drawbridge/h1/state").await.unwrap();
+        bench.broker.kill().unwrap();
+        let wait = std::time::Duration::from_secs(20);
+        let first = link.next(wait).await.unwrap_err();
+        assert!(first.may_have_succeeded() || matches!(first, AppError::Tunnel(_)));
+        for _ in 0..3 {
+            let again = link.next(wait).await.unwrap_err();
+            assert!(matches!(again, AppError::Over(_)), "{again:?}");
+            assert!(again.is_temporary() && again.may_have_succeeded());
+            let words = chain(&first);
+            assert!(again.to_string().ends_with(&words), "{again}; {words}");
+        }
+        let message = AppPublish {
+            topic: "drawbridge/h1/req/status".into(),
+            ..AppPublish::default()
+        };
+        assert!(link.publish(message).await.is_err());
+    });
 }
 
 // Guards: the same with a broker that stays away: an open outcome and exit 3, when the wait ends.
