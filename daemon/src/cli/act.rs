@@ -178,7 +178,8 @@ impl Act<'_> {
         };
         match self.carrier.send(self.record.id, &sent.bytes) {
             Ok(()) => {}
-            Err(error @ CarryError::NotAllowed { .. }) => {
+            // The broker has the bytes, whatever it says of them.
+            Err(error @ (CarryError::NotAllowed { .. } | CarryError::Unheard { .. })) => {
                 let reason = error.to_string();
                 return Ok(Ended::SaidNo { reason });
             }

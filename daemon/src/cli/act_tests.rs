@@ -73,6 +73,10 @@ impl Scene {
         let mut hub = FakeHub::new(|verb, data| self.info(verb, data), on_send);
         hub.broken.extend(broken);
         hub.unsendable.extend(unsendable);
+        self.run_at(hub)
+    }
+
+    fn run_at(&self, mut hub: FakeHub<'_>) -> (Result<Done, Fault>, Vec<Vec<u8>>) {
         let clock = std::cell::Cell::new(Duration::ZERO);
         let act = Act {
             carrier: &mut hub,
@@ -299,6 +303,36 @@ fn a_hubs_refusal_ends_the_wait_only_for_a_command_that_was_sent_once() {
         panic!("sent twice")
     };
     assert!(last.contains("busy") && sent.len() == 2, "{last}");
+}
+
+// Guards: "nothing was done" on the word of a broker that has the command.
+#[test]
+fn only_bytes_that_never_left_are_known_not_to_have_arrived() {
+    let scene = Scene::new();
+    let first = |error| {
+        let mut hub = FakeHub::new(|verb, data| scene.info(verb, data), |_| vec![]);
+        hub.unsent = Some(error);
+        scene.run_at(hub).0
+    };
+    let (topic, reason) = ("t".to_owned(), "r".to_owned());
+    let said_no = [
+        CarryError::NotAllowed { topic, reason },
+        CarryError::Unheard {
+            place: "the hub".into(),
+        },
+    ];
+    for error in said_no {
+        let ended = first(error).unwrap().ended;
+        assert!(matches!(ended, Ended::SaidNo { .. }), "{ended:?}");
+    }
+    let ended = first(broken()).unwrap().ended;
+    assert!(matches!(ended, Ended::Open { .. }), "{ended:?}");
+    let nobody = CarryError::Unreachable {
+        place: "the broker".into(),
+        reason: "refused".into(),
+        next: "look".into(),
+    };
+    assert_eq!(first(nobody).unwrap_err().exit, Exit::Unreachable);
 }
 
 // Guards: unknown lock, hub away: nothing is signed, and the exit code says which.

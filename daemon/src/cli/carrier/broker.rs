@@ -142,7 +142,7 @@ impl BrokerCarrier {
         self.with(async |link| link.subscribe(&filter).await)
     }
 
-    /// To the hub: a broker that has never met this hub says so at once, and nothing was sent.
+    /// To the hub: a broker that has never met this hub says so at once.
     fn publish(&mut self, message: AppPublish) -> Result<(), CarryError> {
         let topic = message.topic.clone();
         let is_heard = self
@@ -154,11 +154,8 @@ impl BrokerCarrier {
         if is_heard {
             return Ok(());
         }
-        Err(CarryError::Unreachable {
+        Err(CarryError::Unheard {
             place: format!("the hub {} through {}", self.hub, self.place),
-            reason: "no hub of this id listens at this broker".to_owned(),
-            next: "check the hub's id (--hub) and, on the hub, its connection: drawbridge doctor"
-                .to_owned(),
         })
     }
 

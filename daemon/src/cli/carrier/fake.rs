@@ -17,7 +17,8 @@ pub(in crate::cli) struct FakeHub<'a> {
     pub(in crate::cli) on_ask: Box<Asked<'a>>,
     pub(in crate::cli) on_send: Box<Sent<'a>>,
     pub(in crate::cli) sent: Vec<Vec<u8>>,
-    /// What the next waits for a result and the next sendings fail with, instead.
+    /// What the first sending, the next waits for a result and the later sendings fail with.
+    pub(in crate::cli) unsent: Option<CarryError>,
     pub(in crate::cli) broken: VecDeque<CarryError>,
     pub(in crate::cli) unsendable: VecDeque<CarryError>,
     results: VecDeque<Value>,
@@ -33,6 +34,7 @@ impl<'a> FakeHub<'a> {
             on_ask: Box::new(on_ask),
             on_send: Box::new(on_send),
             sent: Vec::new(),
+            unsent: None,
             broken: VecDeque::new(),
             unsendable: VecDeque::new(),
             results: VecDeque::new(),
@@ -78,11 +80,12 @@ impl Carrier for FakeHub<'_> {
     }
 
     fn send(&mut self, _: LockId, command: &[u8]) -> Result<(), CarryError> {
-        // The first sending is the wish itself; what fails here are those that follow.
-        if let Some(error) = (!self.sent.is_empty())
-            .then(|| self.unsendable.pop_front())
-            .flatten()
-        {
+        let is_first = self.sent.is_empty();
+        let error = match is_first {
+            true => self.unsent.take(),
+            false => self.unsendable.pop_front(),
+        };
+        if let Some(error) = error {
             return Err(error);
         }
         self.sent.push(command.to_vec());

@@ -98,6 +98,12 @@ pub(super) enum CarryError {
         /// What the hub advises.
         advice: Option<String>,
     },
+    /// The broker took it and says that nobody gets it.
+    #[error("reach {place}: the broker says that no hub of this id listens")]
+    Unheard {
+        /// Whom.
+        place: String,
+    },
     /// The broker said no.
     #[error("publish to {topic}: the broker refused ({reason})")]
     NotAllowed {
@@ -143,7 +149,7 @@ impl CarryError {
 
     fn fault_as(&self, act: &str, silence: Exit) -> Fault {
         let (exit, code) = match self {
-            Self::Unreachable { .. } => (Exit::Unreachable, "unreachable"),
+            Self::Unreachable { .. } | Self::Unheard { .. } => (Exit::Unreachable, "unreachable"),
             Self::Broken { .. } | Self::NoAnswer { .. } => (silence, "no_answer"),
             Self::Malformed { .. } if silence == Exit::Unknown => {
                 (Exit::Unknown, "malformed_answer")
@@ -172,6 +178,10 @@ impl CarryError {
                 },
                 str::to_owned,
             ),
+            Self::Unheard { .. } => {
+                "check the hub's id (--hub) and, on the hub, its connection: drawbridge doctor"
+                    .to_owned()
+            }
             Self::NotAllowed { .. } => {
                 "check the broker's rules for this certificate (config/mosquitto.acl shows them)"
                     .to_owned()
