@@ -261,6 +261,8 @@ fn a_reader_that_is_gone_does_not_change_how_a_run_ends() {
     let none = format!("status --json --socket {}", word(&day.home.path("none")));
     let ran = day.home.run_into(&none, "", closed());
     assert_eq!(ran.exit, 4, "a fault: {ran:?}");
+    let ran = day.home.run_into("--help", "", closed());
+    assert_eq!((ran.exit, ran.err.as_str()), (0, ""), "help: {ran:?}");
     // Only whoever follows may simply stop.
     let socket = day.home.path("stream");
     play(&socket, |_, _| {
