@@ -218,7 +218,7 @@ fn show_log(
                 read.signed.seq
             ),
             Some(problem) => format!(
-                "{}: {problem}\n  next: read it through another hub; if it stays so, somebody tampered with this one",
+                "{}: {problem}\n  next: read it through another hub: where it is whole there, this one was tampered with\n        (what can be missing for good: drawbridge lock log --help)",
                 context.output.paint(31, "NOT whole")
             ),
         });
