@@ -28,6 +28,11 @@ const REPEAT: Duration = Duration::from_secs(8);
 const GRACE: Duration = Duration::from_secs(5);
 /// How long an answer about where the lock stands may take; the link may have to come up first.
 const INFO: Duration = Duration::from_secs(20);
+/// The longest pause before the first attempt to send again where the way broke; doubled with each
+/// further failure up to [`AGAIN_MOST`]. Each pause is a random part of that (full jitter): where two
+/// runs with one certificate throw each other out, one of them gets through.
+const AGAIN: Duration = Duration::from_secs(1);
+const AGAIN_MOST: Duration = Duration::from_secs(4);
 /// How often the clock is looked at while listening.
 const SLICE: Duration = Duration::from_millis(500);
 
@@ -47,9 +52,10 @@ pub(super) struct Wish {
 pub(super) enum Ended {
     /// By the lock's word.
     Settled(Box<Settled>),
-    /// The hub would not take the command and had not taken it before.
-    HubRefused {
-        /// In the hub's words.
+    /// Hub or broker says that it did not take the command, which was sent once. The lock has signed
+    /// nothing of the kind: whoever says so can have handed it on all the same.
+    SaidNo {
+        /// In its words.
         reason: String,
     },
     /// Not at all in time. The last thing the hub said, if anything.
@@ -67,6 +73,8 @@ pub(super) struct Act<'a> {
     pub(super) output: Output,
     /// Time since any fixed moment; never goes back.
     pub(super) now: &'a mut dyn FnMut() -> Duration,
+    /// Waits; `now` goes on meanwhile.
+    pub(super) pause: &'a mut dyn FnMut(Duration),
 }
 
 /// What became of a wish.
@@ -129,7 +137,7 @@ impl Act<'_> {
             let ttl = u64::try_from(wish.ttl.as_millis()).unwrap_or(u64::MAX);
             let sent = SignedCommand::new(self.keys, &info, wish.action, ttl)
                 .map_err(|error| sign_fault(&error))?;
-            let ended = self.deliver(&sent, deadline)?;
+            let ended = self.deliver(&sent, deadline, entropy)?;
             match &ended {
                 Ended::Settled(settled)
                     if settled.may_sign_anew()
@@ -150,17 +158,34 @@ impl Act<'_> {
         super::plain_text::plain(&self.record.name)
     }
 
-    fn deliver(&mut self, sent: &SignedCommand, deadline: Duration) -> Result<Ended, Fault> {
+    /// From the first sending to the end of the wait. A way that breaks in between is made anew, and
+    /// the same bytes go over it, until the wait is over.
+    fn deliver(
+        &mut self,
+        sent: &SignedCommand,
+        deadline: Duration,
+        entropy: &mut impl Entropy,
+    ) -> Result<Ended, Fault> {
         self.output
             .progress(&format!("sending the signed command to {}", self.shown()));
-        let first = self.carrier.send(self.record.id, &sent.bytes);
-        first.map_err(|error| error.fault_of_change("send the command"))?;
         let mut heard = Heard {
             at: (self.now)(),
             taken: false,
             last: None,
             over: None,
+            failures: 0,
+            sendings: 1,
         };
+        match self.carrier.send(self.record.id, &sent.bytes) {
+            Ok(()) => {}
+            // The broker has the bytes, whatever it says of them.
+            Err(error @ (CarryError::NotAllowed { .. } | CarryError::Unheard { .. })) => {
+                let reason = error.to_string();
+                return Ok(Ended::SaidNo { reason });
+            }
+            Err(error) if error.may_have_succeeded() => heard.failed(&error),
+            Err(error) => return Err(error.fault_of_change("send the command")),
+        }
         loop {
             let now = (self.now)();
             let until = heard
@@ -169,6 +194,23 @@ impl Act<'_> {
             if now >= until {
                 return Ok(Ended::Open { last: heard.last });
             }
+            let is_silent = now.saturating_sub(heard.at) >= REPEAT && heard.over.is_none();
+            if heard.failures > 0 || is_silent {
+                let pause = heard.pause(u32::from_le_bytes(entropy.bytes()));
+                if !pause.is_zero() {
+                    (self.pause)(pause.min(until - now));
+                }
+                heard.at = (self.now)();
+                if heard.at >= until {
+                    continue;
+                }
+                heard.sendings = heard.sendings.saturating_add(1);
+                match self.carrier.send(self.record.id, &sent.bytes) {
+                    Ok(()) => heard.failures = 0,
+                    Err(error) => heard.failed(&error),
+                }
+                continue;
+            }
             match self.carrier.result(SLICE.min(until - now)) {
                 Ok(Some(value)) => {
                     heard.at = now;
@@ -176,20 +218,16 @@ impl Act<'_> {
                         return Ok(ended);
                     }
                 }
-                Ok(None) if now.saturating_sub(heard.at) >= REPEAT && heard.over.is_none() => {
-                    heard.at = now;
-                    // The way may be gone for the moment; the deadline ends this.
-                    if let Err(error) = self.carrier.send(self.record.id, &sent.bytes) {
-                        heard.last.get_or_insert_with(|| error.to_string());
-                    }
-                }
                 Ok(None) => {}
-                Err(CarryError::Refused { code, message, .. }) if !heard.taken => {
-                    return Ok(Ended::HubRefused {
-                        reason: format!("{message} ({code})"),
-                    });
+                Err(CarryError::Refused { code, message, .. }) => {
+                    let reason = format!("{message} ({code})");
+                    if heard.is_untaken() {
+                        return Ok(Ended::SaidNo { reason });
+                    }
+                    heard.over = heard.over.or(Some(now));
+                    heard.last = Some(reason);
                 }
-                Err(error) => heard.last = Some(error.to_string()),
+                Err(error) => heard.failed(&error),
             }
         }
     }
@@ -232,8 +270,8 @@ impl Act<'_> {
                 self.output
                     .progress(&format!("{}: {}", self.shown(), message.status));
             }
-            HubWord::Over if !heard.taken && message.status == "refused" => {
-                return Some(Ended::HubRefused { reason: said });
+            HubWord::Over if heard.is_untaken() && message.status == "refused" => {
+                return Some(Ended::SaidNo { reason: said });
             }
             HubWord::Over => heard.over = heard.over.or(Some(heard.at)),
         }
@@ -251,6 +289,32 @@ struct Heard {
     last: Option<String>,
     /// When the hub first said, unproven, that it is over.
     over: Option<Duration>,
+    /// Failures of the way since it worked last.
+    failures: u32,
+    /// How often the command was sent, whether it arrived or not.
+    sendings: u32,
+}
+
+impl Heard {
+    /// Whether a refusal can be about the command as a whole: of one that was sent again, an earlier
+    /// sending may have been taken while its answer got lost.
+    const fn is_untaken(&self) -> bool {
+        !self.taken && self.sendings == 1
+    }
+
+    fn failed(&mut self, error: &CarryError) {
+        self.failures = self.failures.saturating_add(1);
+        self.last = Some(error.to_string());
+    }
+
+    /// How long to wait before sending again: not at all when nothing broke.
+    fn pause(&self, random: u32) -> Duration {
+        let Some(doublings) = self.failures.checked_sub(1) else {
+            return Duration::ZERO;
+        };
+        let most = AGAIN.saturating_mul(1 << doublings.min(8)).min(AGAIN_MOST);
+        most.mul_f64(f64::from(random) / f64::from(u32::MAX))
+    }
 }
 
 #[cfg(test)]

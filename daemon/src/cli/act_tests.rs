@@ -4,7 +4,7 @@ use drawbridge_protocol::reason::Reason;
 use serde_json::Value;
 
 use super::super::carrier::base64;
-use super::super::carrier::fake::{FakeHub, refused, silence};
+use super::super::carrier::fake::{FakeHub, broken, refused, silence};
 use super::*;
 use crate::owner::OwnerBook;
 use crate::owner::keys::Kernel;
@@ -59,17 +59,35 @@ impl Scene {
         &'a self,
         on_send: impl FnMut(&[u8]) -> Vec<Value> + 'a,
     ) -> (Result<Done, Fault>, Vec<Vec<u8>>) {
+        self.run_over(on_send, [], [])
+    }
+
+    /// The same over a way that fails: waits for a result with `broken`, later sendings with
+    /// `unsendable`.
+    fn run_over<'a>(
+        &'a self,
+        on_send: impl FnMut(&[u8]) -> Vec<Value> + 'a,
+        broken: impl IntoIterator<Item = CarryError>,
+        unsendable: impl IntoIterator<Item = CarryError>,
+    ) -> (Result<Done, Fault>, Vec<Vec<u8>>) {
         let mut hub = FakeHub::new(|verb, data| self.info(verb, data), on_send);
-        let mut clock = Duration::ZERO;
+        hub.broken.extend(broken);
+        hub.unsendable.extend(unsendable);
+        self.run_at(hub)
+    }
+
+    fn run_at(&self, mut hub: FakeHub<'_>) -> (Result<Done, Fault>, Vec<Vec<u8>>) {
+        let clock = std::cell::Cell::new(Duration::ZERO);
         let act = Act {
             carrier: &mut hub,
             keys: &self.book.keys,
             record: &self.record,
             output: Output::new(true),
             now: &mut || {
-                clock += Duration::from_millis(100);
-                clock
+                clock.set(clock.get() + Duration::from_millis(100));
+                clock.get()
             },
+            pause: &mut |pause| clock.set(clock.get() + pause),
         };
         let wish = Wish {
             action: Action::Unlock,
@@ -194,6 +212,43 @@ fn silence_sends_the_same_bytes_again() {
     assert_eq!((sent.len(), distinct(&sent)), (3, 1));
 }
 
+// Guards (I3): a connection that is lost after the command was sent, and with it the lock's answer:
+// a panic, an ending before the patience is over, or other bytes.
+#[test]
+fn i3_a_broken_way_is_made_anew_for_the_same_bytes_until_the_wait_ends() {
+    let scene = Scene::new();
+    let done = |command: &[u8]| vec![scene.signed(command, Verdict::Done, Reason::None)];
+    let (ended, sent) = scene.run_over(done, [broken(), broken()], [silence(), broken()]);
+    assert!(matches!(ended.unwrap().ended, Ended::Settled(_)));
+    assert_eq!((sent.len(), distinct(&sent)), (3, 1));
+
+    let forever = || std::iter::repeat_with(broken).take(1_000);
+    let (ended, sent) = scene.run_over(done, forever(), forever());
+    let Ended::Open { last: Some(last) } = ended.unwrap().ended else {
+        panic!("nothing was proven");
+    };
+    assert!(last.contains("the connection was lost"), "{last}");
+    assert_eq!(sent.len(), 1);
+}
+
+// Guards: two runs with one certificate that throw each other out in step, for ever.
+#[test]
+fn pauses_before_sending_again_are_random_and_bounded() {
+    let heard = |failures| Heard {
+        at: Duration::ZERO,
+        taken: false,
+        last: None,
+        over: None,
+        failures,
+        sendings: 1,
+    };
+    assert_eq!(heard(0).pause(u32::MAX), Duration::ZERO, "nothing broke");
+    assert_eq!(heard(1).pause(u32::MAX), AGAIN);
+    assert_eq!(heard(1).pause(0), Duration::ZERO);
+    assert!(heard(3).pause(u32::MAX / 2) > heard(2).pause(u32::MAX / 2));
+    assert_eq!(heard(u32::MAX).pause(u32::MAX), AGAIN_MOST);
+}
+
 // Guards: results of other people's commands taken for ours.
 #[test]
 fn results_of_other_commands_are_not_ours() {
@@ -212,11 +267,12 @@ fn results_of_other_commands_are_not_ours() {
     assert!(matches!(done.unwrap().ended, Ended::Open { .. }));
 }
 
+// Guards: "known not to be done" on the word of a hub that took the command the first time.
 #[test]
-fn a_hub_that_never_took_it_may_refuse_it() {
+fn a_hubs_refusal_ends_the_wait_only_for_a_command_that_was_sent_once() {
     let scene = Scene::new();
     let (done, _) = scene.run(|command| vec![scene.said(command, "refused")]);
-    assert!(matches!(done.unwrap().ended, Ended::HubRefused { .. }));
+    assert!(matches!(done.unwrap().ended, Ended::SaidNo { .. }));
     let (done, _) = scene.run(|command| {
         vec![
             scene.said(command, "accepted"),
@@ -227,6 +283,56 @@ fn a_hub_that_never_took_it_may_refuse_it() {
         matches!(done.unwrap().ended, Ended::Open { .. }),
         "taken: only the lock can say no"
     );
+    let mut sendings = 0;
+    let (done, _) = scene.run(|command| {
+        sendings += 1;
+        match sendings {
+            1 => vec![],
+            _ => vec![scene.said(command, "refused")],
+        }
+    });
+    assert!(
+        matches!(done.unwrap().ended, Ended::Open { .. }),
+        "sent twice: the first one may be in the lock"
+    );
+    // The control socket's refusals are errors of the way.
+    let (done, _) = scene.run_over(|_| vec![], [refused("busy")], []);
+    assert!(matches!(done.unwrap().ended, Ended::SaidNo { .. }));
+    let (done, sent) = scene.run_over(|_| vec![], [broken(), refused("busy")], []);
+    let Ended::Open { last: Some(last) } = done.unwrap().ended else {
+        panic!("sent twice")
+    };
+    assert!(last.contains("busy") && sent.len() == 2, "{last}");
+}
+
+// Guards: "nothing was done" on the word of a broker that has the command.
+#[test]
+fn only_bytes_that_never_left_are_known_not_to_have_arrived() {
+    let scene = Scene::new();
+    let first = |error| {
+        let mut hub = FakeHub::new(|verb, data| scene.info(verb, data), |_| vec![]);
+        hub.unsent = Some(error);
+        scene.run_at(hub).0
+    };
+    let (topic, reason) = ("t".to_owned(), "r".to_owned());
+    let said_no = [
+        CarryError::NotAllowed { topic, reason },
+        CarryError::Unheard {
+            place: "the hub".into(),
+        },
+    ];
+    for error in said_no {
+        let ended = first(error).unwrap().ended;
+        assert!(matches!(ended, Ended::SaidNo { .. }), "{ended:?}");
+    }
+    let ended = first(broken()).unwrap().ended;
+    assert!(matches!(ended, Ended::Open { .. }), "{ended:?}");
+    let nobody = CarryError::Unreachable {
+        place: "the broker".into(),
+        reason: "refused".into(),
+        next: "look".into(),
+    };
+    assert_eq!(first(nobody).unwrap_err().exit, Exit::Unreachable);
 }
 
 // Guards: unknown lock, hub away: nothing is signed, and the exit code says which.

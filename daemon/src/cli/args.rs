@@ -19,9 +19,9 @@ How it travels
 
 Exit codes
   0  done (for a lock: proven by its signature)
-  1  refused or failed; known not to be done
+  1  refused or failed; known not to be done (for a lock: by its signature)
   2  wrong command line or file; nothing was tried
-  3  sent, and the outcome is not proven: look before you repeat
+  3  sent, and the outcome is not proven, whatever hub or broker say of it: look before you repeat
   4  daemon or broker unreachable; nothing was done";
 
 /// Looks after the locks of a home hub, and signs for whoever owns them.
@@ -132,6 +132,15 @@ Examples
 
 list, show, remove, rename, log and help after 'lock' are commands. A door of such a name is given by --lock.";
 
+const LOG_HELP: &str = "\
+Exit 0: whole, from the last record that you freed (or the one of the lock's receipt) to the head that
+the lock signed. Exit 1: gaps or changed records. With --free the lock may then forget the records that
+you have seen, once they are written: keep this command's output. (With --json a second object says so.)
+
+Records are missing for good when the lock was full and wrote over them (its log says 'overwritten'), or
+when you freed them with another copy of your keys. Only then, and after a look through another hub:
+  drawbridge lock log Front --local --free --give-up 340";
+
 const PAIR_HELP: &str = "\
 Examples
   drawbridge pair --name Front                    asks for the code
@@ -224,7 +233,7 @@ pub(super) enum LockVerb {
     },
     /// Show a lock's signed history and check that nothing of it is missing or changed.
     #[command(
-        after_help = "Exit 0: whole, up to the head that the lock signed. Exit 1: gaps or changed records. With --free the\nlock may then forget the records you have seen: keep this command's output first."
+        after_help = LOG_HELP
     )]
     Log {
         /// The lock: its name, or its id.
@@ -236,6 +245,9 @@ pub(super) enum LockVerb {
         /// Sign leave for the lock to free what was shown, if it is whole.
         #[arg(long, conflicts_with = "all")]
         free: bool,
+        /// Do without missing records up to this number: you decide that they are lost, nothing proves it.
+        #[arg(long, value_name = "NUMBER")]
+        give_up: Option<u64>,
     },
 }
 
@@ -318,7 +330,7 @@ pub(super) enum OwnerCommand {
         /// How long it may live, in seconds (1 to 60).
         #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=60))]
         ttl: u64,
-        /// Where to put it.
+        /// Where to put it; nothing that is there is written over.
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },

@@ -7,11 +7,11 @@ use std::process::ExitCode;
 pub(super) enum Exit {
     /// Done, and where a lock is concerned, proven by it.
     Done,
-    /// Refused or failed; known not to have been done.
+    /// Refused or failed; known not to have been done: where a lock is concerned, by its signature.
     Refused,
     /// The command line or a configuration file is wrong; nothing was tried.
     Usage,
-    /// Sent, and what came of it is not proven either way.
+    /// Sent, and what came of it is not proven either way, whatever hub or broker say.
     Unknown,
     /// Neither the daemon nor the broker could be reached; nothing was sent.
     Unreachable,

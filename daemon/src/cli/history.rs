@@ -33,13 +33,13 @@ pub(super) struct History {
     pub(super) verdict: Result<Verified, NotWhole>,
 }
 
-/// Reads from behind `mark` to a head that the lock signs now. The hub may still be pulling what the
-/// lock has just signed: `wait` pauses, and says whether to ask again.
+/// Goes on with `reading`, one that has just begun, to a head that the lock signs now. The hub may
+/// still be pulling what the lock has just signed: `wait` pauses, and says whether to ask again.
 pub(super) fn read(
     carrier: &mut dyn Carrier,
     keys: &OwnerKeys,
     record: &LockRecord,
-    mark: Option<LogCursor>,
+    mut reading: LogReading,
     wait: &mut dyn FnMut() -> bool,
     entropy: &mut impl Entropy,
 ) -> Result<History, Fault> {
@@ -60,7 +60,6 @@ pub(super) fn read(
             .next("drawbridge owner show (lists what the hub was granted)"));
         }
     };
-    let mut reading = LogReading::behind(mark);
     let mut taken = 0;
     while reading.next_seq() <= signed.seq {
         let from = reading.next_seq();
@@ -143,6 +142,7 @@ pub(super) fn line_value(line: &Line) -> Value {
             "actor": entry.actor.map(|actor| actor.to_string()),
         }),
         Line::Earlier { from, to } => json!({"kind": "earlier", "from": from, "to": to}),
+        Line::GivenUp { from, to } => json!({"kind": "given_up", "from": from, "to": to}),
         Line::Gap { from, to } => json!({"kind": "gap", "from": from, "to": to}),
         Line::Broken { seq } => json!({"kind": "broken", "seq": seq}),
     }
@@ -153,7 +153,12 @@ pub(super) fn line_text(line: &Line, keys: &OwnerKeys) -> String {
     match line {
         Line::Entry(entry) => entry_text(entry, keys),
         Line::Earlier { from, to } => {
-            format!("   ...  records {from} to {to} are not in the lock any more (freed)")
+            format!(
+                "   ...  records {from} to {to} are not kept any more (freed by you, or from before the lock was yours)"
+            )
+        }
+        Line::GivenUp { from, to } => {
+            format!("   ...  records {from} to {to} are missing, and given up by you")
         }
         Line::Gap { from, to } => format!("GAP     records {from} to {to} are MISSING"),
         Line::Broken { seq: Some(seq) } => {
@@ -235,7 +240,7 @@ mod tests {
     }
 
     /// A hub that gives `served` of the log in batches of three, under a head over all of it.
-    fn run(served: &[Vec<u8>], head: LogCursor, mark: Option<LogCursor>) -> (History, usize) {
+    fn run(served: &[Vec<u8>], head: LogCursor, reading: LogReading) -> (History, usize) {
         let lock = TestLock::new(2);
         let book = OwnerBook::new(&mut Kernel);
         let record = lock.owned_record("Front", &book);
@@ -267,21 +272,33 @@ mod tests {
             patience -= 1;
             patience > 0
         };
-        let history = read(&mut hub, &book.keys, &record, mark, &mut wait, &mut Kernel).unwrap();
+        let history = read(
+            &mut hub,
+            &book.keys,
+            &record,
+            reading,
+            &mut wait,
+            &mut Kernel,
+        )
+        .unwrap();
         drop(hub);
         (history, asked)
+    }
+
+    fn from_oldest() -> LogReading {
+        LogReading::behind(None)
     }
 
     // Guards (R8): a hub that withholds a record, the end, or everything, and a run that never ends.
     #[test]
     fn r8_withheld_records_show_and_reading_always_ends() {
         let (records, head) = chain(10);
-        let (history, asked) = run(&records, head, None);
+        let (history, asked) = run(&records, head, from_oldest());
         assert!(history.verdict.is_ok());
         assert_eq!((history.reading.lines().len(), asked), (10, 4));
         let mut holed = records.clone();
         holed.remove(4);
-        let (history, _) = run(&holed, head, None);
+        let (history, _) = run(&holed, head, from_oldest());
         assert_eq!(history.verdict, Err(NotWhole::Gaps(1)));
         assert!(
             history
@@ -289,7 +306,7 @@ mod tests {
                 .lines()
                 .contains(&Line::Gap { from: 5, to: 5 })
         );
-        let (history, _) = run(&records[..7], head, None);
+        let (history, _) = run(&records[..7], head, from_oldest());
         assert_eq!(
             history.verdict,
             Err(NotWhole::Short {
@@ -297,7 +314,7 @@ mod tests {
                 signed: 10
             })
         );
-        assert!(run(&[], head, None).0.verdict.is_err());
+        assert!(run(&[], head, from_oldest()).0.verdict.is_err());
     }
 
     #[test]
@@ -307,10 +324,10 @@ mod tests {
             seq: 8,
             head: Digest32::of(&records[7]),
         };
-        let (history, _) = run(&records, head, None);
+        let (history, _) = run(&records, head, from_oldest());
         assert!(history.verdict.is_ok());
         assert_eq!(history.reading.lines().len(), 8);
-        let (history, asked) = run(&records, head, Some(head));
+        let (history, asked) = run(&records, head, LogReading::behind(Some(head)));
         assert!(history.verdict.is_ok() && history.reading.lines().is_empty());
         assert_eq!(asked, 0, "nothing new, nothing asked");
     }

@@ -32,6 +32,7 @@ mod render;
 mod result_message;
 
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -61,7 +62,7 @@ fn run_parsed(args: Args) -> Exit {
         done
     });
     match result {
-        Ok(exit) => exit,
+        Ok(exit) => output.settle(exit),
         Err(fault) => output.fault(&fault),
     }
 }
@@ -71,6 +72,7 @@ fn usage(error: &clap::Error, wants_json: bool) -> Exit {
     if !error.use_stderr() {
         return match error.print() {
             Ok(()) => Exit::Done,
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Exit::Done,
             Err(_) => Exit::Refused,
         };
     }

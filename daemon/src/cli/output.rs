@@ -1,4 +1,7 @@
 //! Standard output, standard error, and the line of progress between them.
+//!
+//! A reader that is gone (`| head`) hears no more, without a word. **It never changes how the run
+//! ends**: what a lock did, or did not, is as true when nobody reads it.
 
 use std::cell::RefCell;
 use std::io::{self, IsTerminal, Write};
@@ -14,6 +17,8 @@ use super::fault::Fault;
 thread_local! {
     /// One process, one terminal, one line of progress.
     static PROGRESS: RefCell<Option<ProgressBar>> = const { RefCell::new(None) };
+    /// Why an answer was not written, the first time.
+    static UNWRITTEN: RefCell<Option<io::Error>> = const { RefCell::new(None) };
 }
 
 /// Where answers go, and in what form.
@@ -41,16 +46,49 @@ impl Output {
         self.json
     }
 
-    /// The answer: `value` for programs, `text` for people. One document, or one line of a stream.
+    /// The answer: `value` for programs, `text` for people. One document.
     pub(super) fn answer(self, value: &Value, text: impl FnOnce() -> String) {
+        if let Err(error) = self.show(value, text) {
+            self.missed(error);
+        }
+    }
+
+    /// An answer was not written; [`Output::settle`] decides what that means.
+    pub(super) fn missed(self, error: io::Error) {
+        UNWRITTEN.with_borrow_mut(|first| {
+            first.get_or_insert(error);
+        });
+    }
+
+    /// The same, or one line of a stream, for whoever goes on only when it is written and flushed.
+    pub(super) fn show(self, value: &Value, text: impl FnOnce() -> String) -> io::Result<()> {
         let text = if self.json {
             ascii_json::line(value)
         } else {
             text()
         };
         self.finish_progress();
-        if !text.is_empty() {
-            put(&mut io::stdout().lock(), &text);
+        if text.is_empty() {
+            return Ok(());
+        }
+        put(&mut io::stdout().lock(), &text)
+    }
+
+    /// How a run ends that would end with `exit`, when its answer could not be written: a success
+    /// that nobody was told of is none that a script can rely on.
+    pub(super) fn settle(self, exit: Exit) -> Exit {
+        match UNWRITTEN.take() {
+            Some(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                let fault = unwritten(Exit::Unknown, &error);
+                // Nothing is left to tell it to when standard error is closed, too.
+                drop(put(&mut io::stderr().lock(), &fault.text()));
+                if exit == Exit::Done {
+                    Exit::Unknown
+                } else {
+                    exit
+                }
+            }
+            _ => exit,
         }
     }
 
@@ -58,10 +96,12 @@ impl Output {
     pub(super) fn note(self, text: &str) {
         if !self.json {
             let line = format!("note: {text}");
-            PROGRESS.with_borrow(|bar| match bar {
+            let told = PROGRESS.with_borrow(|bar| match bar {
                 Some(bar) => bar.suspend(|| put(&mut io::stderr().lock(), &line)),
                 None => put(&mut io::stderr().lock(), &line),
             });
+            // Whoever closed standard error wants no notes.
+            drop(told);
         }
     }
 
@@ -95,15 +135,17 @@ impl Output {
     /// Says what went wrong; returns how the run ends.
     pub(super) fn fault(self, fault: &Fault) -> Exit {
         self.finish_progress();
-        if self.json {
+        let told = if self.json {
             let value = json!({
                 "error": {"code": fault.code, "message": fault.message, "next": fault.next},
                 "exit": fault.exit.code(),
             });
-            put(&mut io::stdout().lock(), &ascii_json::line(&value));
+            put(&mut io::stdout().lock(), &ascii_json::line(&value))
         } else {
-            put(&mut io::stderr().lock(), &fault.text());
-        }
+            put(&mut io::stderr().lock(), &fault.text())
+        };
+        // The exit code says it, too.
+        drop(told);
         fault.exit
     }
 
@@ -117,14 +159,14 @@ impl Output {
     }
 }
 
-/// Writes a line. A reader that is gone (`| head`) ends the run without a word, as it does elsewhere.
-fn put(to: &mut impl Write, text: &str) {
-    if let Err(error) = writeln!(to, "{text}").and_then(|()| to.flush()) {
-        let quiet = error.kind() == io::ErrorKind::BrokenPipe;
-        std::process::exit(if quiet {
-            0
-        } else {
-            i32::from(Exit::Refused.code())
-        });
-    }
+/// What a failure to write an answer comes to.
+pub(super) fn unwritten(exit: Exit, error: &io::Error) -> Fault {
+    Fault::from_error(exit, "unwritten", error)
+        .during("write the answer")
+        .next("make room where standard output goes, look at what is, and repeat what is not")
+}
+
+/// Writes a line.
+fn put(to: &mut impl Write, text: &str) -> io::Result<()> {
+    writeln!(to, "{text}").and_then(|()| to.flush())
 }

@@ -5,7 +5,8 @@
 //!
 //! Order of calls: [`AppLink::connect`], [`AppLink::subscribe`] before whatever asks for an answer,
 //! then [`AppLink::publish`] and [`AppLink::next`] as needed. **`publish` returns `Ok` only when the
-//! broker acknowledged the message**; that it reached a hub shows only in the hub's answer.
+//! broker acknowledged the message**; that it reached a hub shows only in the hub's answer. A link
+//! that ended stays ended, and says so however often it is asked: whoever wants another connects.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::config::{Endpoint, Limits, Timing};
 use super::trust::{Trust, TrustError, TrustPaths};
 use super::tunnel::{self, Secured, Tunnel, TunnelError};
+use crate::error_chain::chain;
 
 /// Requests that wait inside the library.
 const REQUESTS: usize = 16;
@@ -58,6 +60,9 @@ pub enum AppError {
     /// The connection ended.
     #[error("talking to the broker: the connection was lost")]
     Lost,
+    /// It had ended before; how, as a chain of causes.
+    #[error("talking to the broker: the connection had ended: {0}")]
+    Over(String),
     /// No acknowledgement in time.
     #[error("{0}: no answer from the broker in time")]
     Late(&'static str),
@@ -82,14 +87,14 @@ impl AppError {
                 "look into the broker's log; check that this app's certificate has a user there",
             ),
             Self::NotAllowed { .. } => Some("check the broker's rules for this app's certificate"),
-            Self::Lost | Self::Late(_) => None,
+            Self::Lost | Self::Over(_) | Self::Late(_) => None,
         }
     }
 
     /// Whether what was being published may have arrived.
     #[must_use]
     pub fn may_have_succeeded(&self) -> bool {
-        matches!(self, Self::Lost | Self::Late(_))
+        matches!(self, Self::Lost | Self::Over(_) | Self::Late(_))
     }
 
     /// Whether waiting may help without anybody acting.
@@ -98,7 +103,7 @@ impl AppError {
         match self {
             Self::Trust(error) => error.is_temporary(),
             Self::Tunnel(error) => error.is_temporary(),
-            Self::Lost | Self::Late(_) => true,
+            Self::Lost | Self::Over(_) | Self::Late(_) => true,
             Self::Refused(_) | Self::NotAllowed { .. } => false,
         }
     }
@@ -147,6 +152,8 @@ pub struct AppLink {
     client: AsyncClient,
     seen: mpsc::Receiver<Seen>,
     poll: JoinHandle<Option<AppError>>,
+    /// How the link ended, once it did: the task that knew is asked only once.
+    ending: Option<String>,
     tunnel: Tunnel,
     waiting: VecDeque<AppMessage>,
     secured: Secured,
@@ -171,6 +178,7 @@ impl AppLink {
             client,
             seen,
             poll,
+            ending: None,
             tunnel,
             waiting: VecDeque::new(),
             secured,
@@ -303,15 +311,27 @@ impl AppLink {
         match timeout_at(by, self.seen.recv()).await {
             Ok(Some(seen)) => Ok(seen),
             Err(_) => Err(AppError::Late(act)),
-            Ok(None) => {
-                // The library knows a refusal, the tunnel knows why a connection ended.
-                if let Ok(Some(refused)) = (&mut self.poll).await {
-                    return Err(refused);
-                }
-                let words = self.tunnel.last_words(Duration::from_millis(300)).await;
-                Err(words.map_or(AppError::Lost, AppError::Tunnel))
-            }
+            Ok(None) => Err(self.ended().await),
         }
+    }
+
+    async fn ended(&mut self) -> AppError {
+        if let Some(how) = &self.ending {
+            return AppError::Over(how.clone());
+        }
+        let refused = (&mut self.poll).await;
+        // At once: a caller that gives up waiting here may ask again.
+        self.ending = Some(AppError::Lost.to_string());
+        // The library knows a refusal, the tunnel knows why a connection ended.
+        let error = match refused {
+            Ok(Some(refused)) => refused,
+            _ => {
+                let words = self.tunnel.last_words(Duration::from_millis(300)).await;
+                words.map_or(AppError::Lost, AppError::Tunnel)
+            }
+        };
+        self.ending = Some(chain(&error));
+        error
     }
 }
 

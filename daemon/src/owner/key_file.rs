@@ -3,7 +3,9 @@
 //! Read with [`KeyFile::load`]; change with [`KeyFile::update`], which holds a lock beside the file
 //! from reading to writing, so that two commands at once lose nothing of each other. **After any
 //! error or power cut the file is what it was before or what it was to become**: the new one is
-//! written beside it, synced, renamed over it, and the folder synced.
+//! written beside it, synced, read back, renamed over it, and the folder synced. Where the file is a
+//! link, all of that happens where it leads to. Not one secret byte is written to a file system that
+//! would show it to other users.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -13,115 +15,45 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::file_form::{BookV1, FORMAT, Header, VERSION};
+pub use super::key_file_error::KeyFileError;
+use super::key_file_error::SYNC_FOLDER;
 use super::keys::OwnerBook;
 
 /// Largest file that is read, in bytes: a thousand locks fit.
 const MAX_FILE: u64 = 4 << 20;
 
-/// The owner key file could not be read or written.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum KeyFileError {
-    /// There is none.
-    #[error("open the owner key file {}: there is none", .0.display())]
-    Missing(PathBuf),
-    /// There is one already.
-    #[error("make the owner key file {}: there is one already", .0.display())]
-    Exists(PathBuf),
-    /// Others can read or write it.
-    #[error("trust the owner key file {}: its mode {mode:04o} lets other users in", path.display())]
-    Exposed {
-        /// Where.
-        path: PathBuf,
-        /// Permission bits.
-        mode: u32,
-    },
-    /// It belongs to somebody else.
-    #[error("trust the owner key file {}: it belongs to another user (uid {uid})", path.display())]
-    Foreign {
-        /// Where.
-        path: PathBuf,
-        /// Whose it is.
-        uid: u32,
-    },
-    /// It is no owner key file, or a damaged one.
-    #[error("read the owner key file {}: {detail}", path.display())]
-    Damaged {
-        /// Where.
-        path: PathBuf,
-        /// What is wrong; never any of its text.
-        detail: String,
-    },
-    /// A newer release wrote it.
-    #[error("read the owner key file {}: it has version {found}, this program knows {VERSION}", path.display())]
-    Newer {
-        /// Where.
-        path: PathBuf,
-        /// Its version.
-        found: u32,
-    },
-    /// The disk refused.
-    #[error("{act} {}", path.display())]
-    Io {
-        /// What was tried.
-        act: &'static str,
-        /// On which file.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: io::Error,
-    },
+/// What a file system says of a file.
+#[derive(Debug, Clone, Copy)]
+struct About {
+    is_file: bool,
+    len: u64,
+    mode: u32,
+    uid: u32,
 }
 
-impl KeyFileError {
-    /// What to do next.
-    #[must_use]
-    pub fn advice(&self) -> String {
-        match self {
-            Self::Missing(_) => "drawbridge owner init".to_owned(),
-            Self::Exists(_) => {
-                "drawbridge owner show (to keep it), or owner init --force (its locks then need a factory reset; the old file is kept beside it)".to_owned()
-            }
-            Self::Exposed { path, .. } => format!("chmod 600 {}", path.display()),
-            Self::Foreign { .. } => "run this as the owner of the file, or give --owner-key".to_owned(),
-            Self::Damaged { .. } => "restore the file from your backup; do not make a new one over it".to_owned(),
-            Self::Newer { .. } => "update drawbridge on this machine".to_owned(),
-            Self::Io { .. } => "check the disk and the folder's permissions".to_owned(),
-        }
-    }
-
-    /// Whether a failed save may be found done.
-    #[must_use]
-    pub fn may_have_succeeded(&self) -> bool {
-        matches!(
-            self,
-            Self::Io {
-                act: SYNC_FOLDER,
-                ..
-            }
-        )
-    }
-
-    /// Whether the same call may work later.
-    #[must_use]
-    pub fn is_temporary(&self) -> bool {
-        matches!(self, Self::Io { .. })
-    }
+fn look(file: &File) -> io::Result<About> {
+    file.metadata().map(|about| About {
+        is_file: about.is_file(),
+        len: about.len(),
+        mode: about.mode() & 0o7777,
+        uid: about.uid(),
+    })
 }
-
-const SYNC_FOLDER: &str = "sync the folder of";
 
 /// Where the owner's secrets are.
 #[derive(Debug, Clone)]
 pub struct KeyFile {
     path: PathBuf,
+    /// How to look at a file; a test plays a file system without permissions with it.
+    look: fn(&File) -> io::Result<About>,
 }
 
 impl KeyFile {
     /// The file at `path`, whether it is there or not.
     #[must_use]
     pub fn at(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        let path = path.into();
+        Self { path, look }
     }
 
     /// Where it is.
@@ -143,13 +75,23 @@ impl KeyFile {
                 .create(folder)
                 .map_err(self.io("make the folder of"))?;
         }
+        self.resolved()?.create_here(book, replace)
+    }
+
+    fn create_here(
+        &self,
+        book: &OwnerBook,
+        replace: bool,
+    ) -> Result<Option<PathBuf>, KeyFileError> {
         let _held = self.hold()?;
         let there = fs::symlink_metadata(&self.path).is_ok();
         if there && !replace {
             return Err(KeyFileError::Exists(self.path.clone()));
         }
-        let old = if there { Some(self.put_aside()?) } else { None };
-        self.write(book)?;
+        let new = self.write_beside(book)?;
+        let aside = there.then(|| self.put_aside()).transpose();
+        let old = aside.inspect_err(|_| discard(&new))?;
+        self.put_in_place(&new)?;
         Ok(old)
     }
 
@@ -162,23 +104,18 @@ impl KeyFile {
             io::ErrorKind::NotFound => KeyFileError::Missing(self.path.clone()),
             _ => self.io("open the owner key file")(source),
         })?;
-        let about = file.metadata().map_err(self.io("look at"))?;
-        if about.mode() & 0o077 != 0 {
+        let about = (self.look)(&file).map_err(self.io("look at"))?;
+        if about.mode & 0o077 != 0 {
             return Err(KeyFileError::Exposed {
                 path: self.path.clone(),
-                mode: about.mode() & 0o7777,
+                mode: about.mode,
             });
         }
-        if about.uid() != nix::unistd::geteuid().as_raw() {
-            return Err(KeyFileError::Foreign {
-                path: self.path.clone(),
-                uid: about.uid(),
-            });
-        }
-        if !about.is_file() || about.len() > MAX_FILE {
+        self.check_owner(about)?;
+        if !about.is_file || about.len > MAX_FILE {
             return Err(self.damaged("it is no file, or too large"));
         }
-        let mut bytes = Zeroizing::new(Vec::with_capacity(about.len() as usize + 1));
+        let mut bytes = Zeroizing::new(Vec::with_capacity(about.len as usize + 1));
         file.take(MAX_FILE)
             .read_to_end(&mut bytes)
             .map_err(self.io("read"))?;
@@ -193,11 +130,34 @@ impl KeyFile {
         &self,
         change: impl FnOnce(&mut OwnerBook) -> Result<T, E>,
     ) -> Result<T, E> {
-        let _held = self.hold()?;
-        let mut book = self.load()?;
+        let file = self.resolved()?;
+        let _held = file.hold()?;
+        let mut book = file.load()?;
         let result = change(&mut book)?;
-        self.write(&book)?;
+        let new = file.write_beside(&book)?;
+        file.put_in_place(&new)?;
         Ok(result)
+    }
+
+    /// The file that a link at this path leads to: it is the one that is read, so it is the one to
+    /// replace.
+    fn resolved(&self) -> Result<Self, KeyFileError> {
+        if !fs::symlink_metadata(&self.path).is_ok_and(|about| about.is_symlink()) {
+            return Ok(self.clone());
+        }
+        let path = fs::canonicalize(&self.path).map_err(self.io("follow the link"))?;
+        let look = self.look;
+        Ok(Self { path, look })
+    }
+
+    fn check_owner(&self, about: About) -> Result<(), KeyFileError> {
+        if about.uid == nix::unistd::geteuid().as_raw() {
+            return Ok(());
+        }
+        Err(KeyFileError::Foreign {
+            path: self.path.clone(),
+            uid: about.uid,
+        })
     }
 
     fn parse(&self, bytes: &[u8]) -> Result<OwnerBook, KeyFileError> {
@@ -216,13 +176,8 @@ impl KeyFile {
         form.read().map_err(|detail| self.damaged(detail))
     }
 
-    fn write(&self, book: &OwnerBook) -> Result<(), KeyFileError> {
-        // Large enough not to grow: growing would leave a copy of the secrets behind, not wiped.
-        let room = 4_096 + 512 * book.hubs.len() + 16_384 * book.locks.len();
-        let mut text = Zeroizing::new(Vec::with_capacity(room));
-        serde_json::to_writer_pretty(&mut *text, &BookV1::from(book))
-            .map_err(|error| self.io("encode")(error.into()))?;
-        text.push(b'\n');
+    /// Writes the file that is to take this one's place, and reads it back.
+    fn write_beside(&self, book: &OwnerBook) -> Result<PathBuf, KeyFileError> {
         let new = self.beside(".new");
         match fs::remove_file(&new) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -230,15 +185,46 @@ impl KeyFile {
             }
             _ => {}
         }
-        let mut file = File::options()
+        let file = File::options()
             .write(true)
             .create_new(true)
             .mode(0o600)
             .open(&new)
             .map_err(self.io("write beside"))?;
+        self.fill(file, book)
+            .and_then(|()| {
+                let look = self.look;
+                let written = Self {
+                    path: new.clone(),
+                    look,
+                };
+                written.load().map(drop)
+            })
+            .inspect_err(|_| discard(&new))?;
+        Ok(new)
+    }
+
+    fn fill(&self, mut file: File, book: &OwnerBook) -> Result<(), KeyFileError> {
+        let about = (self.look)(&file).map_err(self.io("look at"))?;
+        if about.mode & 0o077 != 0 {
+            return Err(KeyFileError::Unprotected {
+                path: self.path.clone(),
+                mode: about.mode,
+            });
+        }
+        self.check_owner(about)?;
+        // Large enough not to grow: growing would leave a copy of the secrets behind, not wiped.
+        let room = 4_096 + 512 * book.hubs.len() + 16_384 * book.locks.len();
+        let mut text = Zeroizing::new(Vec::with_capacity(room));
+        serde_json::to_writer_pretty(&mut *text, &BookV1::from(book))
+            .map_err(|error| self.io("encode")(error.into()))?;
+        text.push(b'\n');
         file.write_all(&text).map_err(self.io("write"))?;
-        file.sync_all().map_err(self.io("sync"))?;
-        fs::rename(&new, &self.path).map_err(self.io("put in place"))?;
+        file.sync_all().map_err(self.io("sync"))
+    }
+
+    fn put_in_place(&self, new: &Path) -> Result<(), KeyFileError> {
+        fs::rename(new, &self.path).map_err(self.io("put in place"))?;
         let folder = match self.path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
@@ -303,6 +289,11 @@ impl KeyFile {
             error.column()
         ))
     }
+}
+
+/// What is left when this fails is closed to others, and the next attempt clears it away.
+fn discard(new: &Path) {
+    let _ = fs::remove_file(new);
 }
 
 #[cfg(test)]

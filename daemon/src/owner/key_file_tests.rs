@@ -50,6 +50,89 @@ fn s23_only_the_owner_can_read_the_file() {
     }
 }
 
+/// What vfat says of every file, unless it was mounted for one user alone.
+fn look_as_on_vfat(file: &File) -> io::Result<About> {
+    look(file).map(|about| About {
+        mode: 0o755,
+        ..about
+    })
+}
+
+// Guards (S23): `owner init --owner-key /media/stick/owner.json` that reports success, and then no
+// command takes the file, and chmod cannot help; its secrets are readable on the stick meanwhile.
+#[test]
+fn s23_nothing_is_written_where_the_file_system_has_no_permissions() {
+    let folder = tempfile::tempdir().unwrap();
+    let stick = KeyFile {
+        path: folder.path().join("owner.json"),
+        look: look_as_on_vfat,
+    };
+    let book = OwnerBook::new(&mut Kernel);
+    let error = stick.create(&book, false).unwrap_err();
+    assert!(
+        matches!(error, KeyFileError::Unprotected { mode: 0o755, .. }),
+        "{error}"
+    );
+    assert!(error.advice().contains("umask=077"), "{}", error.advice());
+    for left in fs::read_dir(folder.path()).unwrap() {
+        let left = left.unwrap();
+        assert_eq!(left.metadata().unwrap().len(), 0, "{left:?}");
+    }
+    assert!(!stick.path().exists());
+
+    // One that is there stays as it is, and the way out is named with the one that does not help.
+    let disk = KeyFile::at(stick.path());
+    disk.create(&book, false).unwrap();
+    let before = fs::read(disk.path()).unwrap();
+    assert!(stick.create(&book, true).is_err());
+    assert_eq!(fs::read(disk.path()).unwrap(), before);
+    assert!(!disk.beside(".1.old").exists());
+    let advice = stick.load().unwrap_err().advice();
+    assert!(
+        advice.contains("chmod 600") && advice.contains("umask=077"),
+        "{advice}"
+    );
+}
+
+// Guards: a link to a key file on a stick that the first update replaces by a file of its own, so
+// that the stick keeps an old state, and locks claimed since are not on it.
+#[test]
+fn a_linked_file_is_changed_where_it_is() {
+    let (folder, file, _) = fresh();
+    let link = KeyFile::at(folder.path().join("link.json"));
+    std::os::unix::fs::symlink("sub/owner.json", link.path()).unwrap();
+    let change = |file: &KeyFile, serial| {
+        let change = |book: &mut OwnerBook| {
+            book.next_serial = serial;
+            Ok(())
+        };
+        file.update::<_, KeyFileError>(change).unwrap();
+    };
+    change(&link, 77);
+    assert!(fs::symlink_metadata(link.path()).unwrap().is_symlink());
+    assert_eq!(file.load().unwrap().next_serial, 77);
+    assert!(!link.beside(".lock").exists(), "one lock for both names");
+
+    let other = OwnerBook::new(&mut Kernel);
+    assert!(matches!(
+        link.create(&other, false),
+        Err(KeyFileError::Exists(_))
+    ));
+    let old = link.create(&other, true).unwrap().unwrap();
+    assert_eq!(KeyFile::at(old).load().unwrap().next_serial, 77);
+    assert!(fs::symlink_metadata(link.path()).unwrap().is_symlink());
+    assert!(file.load().unwrap().locks.is_empty());
+
+    fs::remove_file(file.path()).unwrap();
+    assert!(matches!(
+        link.create(&other, false),
+        Err(KeyFileError::Io {
+            act: "follow the link",
+            ..
+        })
+    ));
+}
+
 // Guards: `owner init` typed twice, which would orphan every lock of the first key.
 #[test]
 fn an_existing_file_is_not_overwritten_and_force_keeps_it() {

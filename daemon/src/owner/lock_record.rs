@@ -5,6 +5,7 @@ use drawbridge_protocol::grant::Rights;
 use drawbridge_protocol::ids::{Digest32, LockId, Nonce, OwnershipId};
 use drawbridge_protocol::keys::{IdentityKey, LinkKey};
 use drawbridge_protocol::log_record::LogCursor;
+use drawbridge_protocol::receipt::Receipt;
 
 /// Longest name of a lock, in characters.
 pub const MAX_LOCK_NAME: usize = 40;
@@ -72,7 +73,8 @@ pub struct LockRecord {
     pub standing: Standing,
     /// Grants issued to hubs, oldest first.
     pub grants: Vec<HubGrant>,
-    /// Up to where the log was read, followed and acknowledged.
+    /// Up to where the log was read, followed and acknowledged: leave to free it was signed, and
+    /// may have reached the lock or not.
     pub log: Option<LogCursor>,
 }
 
@@ -84,6 +86,24 @@ impl LockRecord {
             Standing::Owned { ownership, .. } => Some(*ownership),
             Standing::Pending(_) => None,
         }
+    }
+
+    /// The newest record of the lock's log that the owner knows by its hash: that of the mark, else
+    /// the one that the lock's receipt names. [`LogCursor::START`] while there is neither, and where
+    /// the receipt does not verify: then nothing may be missing.
+    #[must_use]
+    pub fn known_log(&self) -> LogCursor {
+        let receipt = || match &self.standing {
+            Standing::Owned { receipt, .. } => Receipt::verify(receipt, &self.identity).ok(),
+            Standing::Pending(_) => None,
+        };
+        let of_receipt = |receipt: Receipt| LogCursor {
+            seq: receipt.log_seq,
+            head: receipt.log_head,
+        };
+        self.log
+            .or_else(|| receipt().map(of_receipt))
+            .unwrap_or(LogCursor::START)
     }
 }
 

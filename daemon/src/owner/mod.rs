@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `keys` | the owner's three secrets |
 //! | `lock_record` | what the owner knows of each lock: keys, standing, grants, how far the log was read |
-//! | `key_file`, `file_form` | the file all of that is kept in, and its version 1 on disk |
+//! | `key_file`, `key_file_error`, `file_form` | the file all of that is kept in, what can be wrong with it, and its version 1 on disk |
 //! | `claim`, `grant` | taking ownership, and what the hub is given by it |
 //! | `command` | signing commands, and judging what is said to have come of one |
 //! | `log_reading` | following a lock's log to a head that the lock signed |
@@ -19,6 +19,7 @@ pub mod command;
 mod file_form;
 pub mod grant;
 pub mod key_file;
+mod key_file_error;
 pub mod keys;
 pub mod lock_record;
 pub mod log_reading;

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::hub::{Says, play};
 use super::lock::Lock;
-use super::run::{Home, Ran, word};
+use super::run::{Home, Ran, closed, word};
 
 struct Day {
     home: Home,
@@ -217,10 +217,19 @@ fn the_log_is_followed_to_the_signed_head_and_freed_only_when_whole() {
 
     day.lock.lock().unwrap().records = held;
     let ran = day.run("lock log Front --free --json");
+    let said: Vec<serde_json::Value> = ran
+        .out
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!((ran.exit, said.len()), (0, 2), "{ran:?}");
     assert_eq!(
-        (ran.exit, &ran.json()["freed"]),
-        (0, &json!(true)),
-        "{ran:?}"
+        (&said[0]["whole"], &said[0]["freed"]),
+        (&json!(true), &json!(false))
+    );
+    assert_eq!(
+        (&said[1]["freed"], &said[1]["up_to"]),
+        (&json!(true), &json!(4))
     );
     assert!(day.lock.lock().unwrap().records.is_empty());
     day.run("unlock Front");
@@ -235,6 +244,132 @@ fn the_log_is_followed_to_the_signed_head_and_freed_only_when_whole() {
         .map(|bytes| LogRecord::decode(bytes).unwrap().seq)
         .max();
     assert_eq!(value["signed_head"]["seq"], json!(seen));
+}
+
+// Guards: `drawbridge unlock Front | head -0` that is taken for done whatever the lock said.
+#[test]
+fn a_reader_that_is_gone_does_not_change_how_a_run_ends() {
+    let day = Day::begin();
+    let into = |line: &str, out| day.home.run_into(&day.line(line), "", out);
+    for json in ["", " --json"] {
+        day.lock.lock().unwrap().next_refusal = Some(Reason::BatteryLow);
+        let ran = into(&format!("unlock Front{json}"), closed());
+        assert_eq!((ran.exit, ran.err.as_str()), (1, ""), "refused: {ran:?}");
+        let ran = into(&format!("unlock Front{json}"), closed());
+        assert_eq!((ran.exit, ran.err.as_str()), (0, ""), "done: {ran:?}");
+    }
+    let none = format!("status --json --socket {}", word(&day.home.path("none")));
+    let ran = day.home.run_into(&none, "", closed());
+    assert_eq!(ran.exit, 4, "a fault: {ran:?}");
+    let ran = day.home.run_into("--help", "", closed());
+    assert_eq!((ran.exit, ran.err.as_str()), (0, ""), "help: {ran:?}");
+    // Only whoever follows may simply stop.
+    let socket = day.home.path("stream");
+    play(&socket, |_, _| {
+        let update = json!({"event": "x"});
+        Says::Streams(vec![update; 3], json!({}))
+    });
+    let follow = format!("events --local --socket {}", word(&socket));
+    let ran = day.home.run_into(&follow, "", closed());
+    assert_eq!((ran.exit, ran.err.lines().count()), (0, 1), "{ran:?}");
+
+    // A full disk is no reader that had enough: it is told, and no success.
+    let full = || fs::File::options().write(true).open("/dev/full").unwrap();
+    let ran = into("lock Front", full().into());
+    assert_eq!(ran.exit, 3, "{ran:?}");
+    assert!(ran.err.contains("write the answer"), "{ran:?}");
+    day.lock.lock().unwrap().next_refusal = Some(Reason::BatteryLow);
+    assert_eq!(into("unlock Front", full().into()).exit, 1);
+}
+
+// Guards: records freed that nobody has seen, because the pipe or the disk that was to keep them was
+// gone; and a lock that freed them while the owner's file still waits for them.
+#[test]
+fn a_log_is_freed_only_after_it_was_written_and_a_lost_answer_leaves_no_gap() {
+    let day = Day::begin();
+    day.run("lock Front");
+    let held = || day.lock.lock().unwrap().records.len();
+    let free = day.line("lock log Front --free");
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    for out in [closed(), full.into()] {
+        let ran = day.home.run_into(&free, "", out);
+        assert_eq!((ran.exit, held()), (1, 4), "{ran:?}");
+        assert!(ran.err.contains("write the answer"), "{ran:?}");
+    }
+
+    let ran = day.home.run_into(&day.line("lock log Front"), "", closed());
+    assert_eq!((ran.exit, ran.err.as_str()), (0, ""), "only read: {ran:?}");
+
+    let mind = Arc::clone(&day.lock);
+    let socket = day.home.path("deaf");
+    play(&socket, move |verb, data| {
+        let answer = mind.lock().unwrap().answer(verb, data);
+        match verb {
+            "lock.audit_ack" => Says::HangsUp,
+            _ => answer,
+        }
+    });
+    let deaf = format!("lock log Front --free --local --socket {}", word(&socket));
+    let ran = day.home.run(&deaf);
+    assert_eq!(
+        (ran.exit, held()),
+        (3, 0),
+        "freed, and nobody knows: {ran:?}"
+    );
+    assert!(ran.out.contains("whole: every record up to 4"), "{ran:?}");
+    assert!(!ran.out.contains("may now free"), "{ran:?}");
+    day.run("unlock Front");
+    let ran = day.run("lock log Front --free");
+    assert_eq!((ran.exit, held()), (0, 0), "{ran:?}");
+}
+
+// Guards (S25): a compromised hub that shows the end of the log only, gets it called whole, and has
+// the owner sign away what it hides.
+#[test]
+fn s25_a_hub_cannot_hide_the_start_of_a_log() {
+    let day = Day::begin();
+    day.run("lock Front");
+    day.run("unlock Front");
+    let held = day.lock.lock().unwrap().records.clone();
+    assert_eq!(held.len(), 6, "boot, claimed, two turns");
+    let show = |from: usize| day.lock.lock().unwrap().records = held[from..].to_vec();
+    show(5);
+    for line in [
+        "lock log Front",
+        "lock log Front --all",
+        "lock log Front --free",
+    ] {
+        let ran = day.run(line);
+        assert_eq!(ran.exit, 1, "{line}: {ran:?}");
+        assert!(ran.out.contains("records 3 to 5 are MISSING"), "{ran:?}");
+        assert!(ran.out.contains("NOT whole"), "{ran:?}");
+    }
+    let left = day.lock.lock().unwrap().records.len();
+    assert_eq!(left, 1, "nothing was signed away");
+    // What was there before the lock had this owner is not the owner's to ask for.
+    show(2);
+    assert_eq!(day.run("lock log Front").exit, 0);
+
+    show(0);
+    assert_eq!(day.run("lock log Front --free").exit, 0);
+    day.run("lock Front");
+    day.run("unlock Front");
+    let held = day.lock.lock().unwrap().records.clone();
+    let show = |from: usize| day.lock.lock().unwrap().records = held[from..].to_vec();
+    show(2);
+    for line in [
+        "lock log Front",
+        "lock log Front --all",
+        "lock log Front --free",
+    ] {
+        let ran = day.run(line);
+        assert_eq!(ran.exit, 1, "{line}: {ran:?}");
+        assert!(ran.out.contains("records 7 to 8 are MISSING"), "{ran:?}");
+    }
+    let ran = day.run("lock log Front --free --give-up 8");
+    assert_eq!(ran.exit, 0, "the owner's own decision: {ran:?}");
+    assert!(ran.out.contains("given up by you"), "{ran:?}");
+    assert!(day.lock.lock().unwrap().records.is_empty());
 }
 
 // Guards: a signed file that is more or less than the command's bytes, or readable by others.
@@ -264,6 +399,28 @@ fn owner_sign_writes_exactly_the_commands_bytes() {
         0o600
     );
     assert_eq!(day.turns(), 0, "signing moves nothing");
+}
+
+// Guards: `--out ~/.ssh/id_ed25519`, or a link to it in a folder that others can write to.
+#[test]
+fn owner_sign_writes_over_nothing() {
+    let day = Day::begin();
+    let kept = day.home.path("kept");
+    fs::write(&kept, b"precious").unwrap();
+    let link = day.home.path("link");
+    std::os::unix::fs::symlink(&kept, &link).unwrap();
+    let dangling = day.home.path("dangling");
+    std::os::unix::fs::symlink(day.home.path("nowhere"), &dangling).unwrap();
+    for taken in [&kept, &link, &dangling] {
+        let ran = day.run(&format!(
+            "owner sign --lock Front --action unlock --out {}",
+            word(taken)
+        ));
+        assert_eq!(ran.exit, 1, "{ran:?}");
+        assert!(ran.err.contains("there is something already"), "{ran:?}");
+    }
+    assert_eq!(fs::read(&kept).unwrap(), b"precious");
+    assert!(!day.home.path("nowhere").exists());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use drawbridge_protocol::audit_ack::AuditAck;
 use drawbridge_protocol::claim::Claim;
 use drawbridge_protocol::command::{Action, Command};
 use drawbridge_protocol::grant::Grant;
-use drawbridge_protocol::ids::{Digest32, LockEpoch, LockId, Nonce, OwnershipId};
+use drawbridge_protocol::ids::{CommandId, Digest32, LockEpoch, LockId, Nonce, OwnershipId};
 use drawbridge_protocol::keys::{IdentityKey, IdentitySecret, LinkSecret};
 use drawbridge_protocol::log_record::{LogCursor, LogEvent, LogRecord, MAX_LOG_RECORD};
 use drawbridge_protocol::outcome::{Outcome, Verdict};
@@ -32,6 +32,8 @@ pub(crate) struct Lock {
     pub(crate) records: Vec<Vec<u8>>,
     head: LogCursor,
     pub(crate) turns: u32,
+    /// What came of the newest command, which may come again.
+    last: Option<(CommandId, String)>,
     /// Answer the next command with this refusal.
     pub(crate) next_refusal: Option<Reason>,
 }
@@ -61,6 +63,7 @@ impl Lock {
             records: Vec::new(),
             head: LogCursor::START,
             turns: 0,
+            last: None,
             next_refusal: None,
         };
         lock.log(LogEvent::Boot, Cause::Boot);
@@ -222,6 +225,10 @@ impl Lock {
         let bytes = un64(&data["command"]);
         let read = Command::read(&bytes).unwrap();
         read.verify(&self.owner.unwrap().0).unwrap();
+        if let Some((_, report)) = self.last.as_ref().filter(|(id, _)| *id == read.id) {
+            let again = json!({"command": read.id.to_string(), "status": "done", "report": report});
+            return Says::Streams(vec![], again);
+        }
         assert_eq!(read.command.counter, self.counter + 1);
         self.counter += 1;
         let (verdict, reason) = match self.next_refusal.take() {
@@ -246,6 +253,7 @@ impl Lock {
             info: self.info(None),
         };
         let report = b64(outcome.sign(&self.identity, &mut [0; 724]).unwrap());
+        self.last = Some((read.id, report.clone()));
         let result = |status: &str, report: Option<&str>| {
             json!({"command": read.id.to_string(), "status": status, "reason": reason.name(), "report": report,
                    "position": null, "may_have_succeeded": false, "is_temporary": false, "duplicate": false,

@@ -37,6 +37,11 @@ impl Home {
     }
 
     pub(crate) fn run_with(&self, args: &str, input: &str) -> Ran {
+        self.run_into(args, input, Stdio::piped())
+    }
+
+    /// With standard output somewhere else: what is written there is not in the answer.
+    pub(crate) fn run_into(&self, args: &str, input: &str, out: Stdio) -> Ran {
         let mut child = Command::new(env!("CARGO_BIN_EXE_drawbridge"))
             .args(args.split_whitespace())
             .env_clear()
@@ -44,7 +49,7 @@ impl Home {
             .env("TMPDIR", self.folder.path())
             .current_dir(self.folder.path())
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
+            .stdout(out)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -76,6 +81,13 @@ impl Ran {
     pub(crate) fn shown(&self) -> String {
         format!("{}{}", self.out, self.err)
     }
+}
+
+/// A standard output that nobody reads any more.
+pub(crate) fn closed() -> Stdio {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    writer.into()
 }
 
 /// The path as one word of a command line.

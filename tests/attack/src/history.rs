@@ -143,9 +143,24 @@ fn pull(scene: &mut Scene<'_>, from: u64, enough: usize) -> Result<Vec<Vec<u8>>,
     Ok(all)
 }
 
+/// What the owner knows of this log without the hub: the record of the claim, which the lock's
+/// receipt names, or where that was freed by now, the last one that the owner let go.
+fn known_to_the_owner(genuine: &[Vec<u8>]) -> Option<LogCursor> {
+    let read = |bytes: &Vec<u8>| {
+        let record = LogRecord::decode(bytes).ok()?;
+        let (seq, head) = (record.seq, Digest32::of(bytes));
+        (record.event == LogEvent::Claimed).then_some(LogCursor { seq, head })
+    };
+    genuine.iter().rev().find_map(read).or_else(|| {
+        let oldest = LogRecord::decode(genuine.first()?).ok()?;
+        let (seq, head) = (oldest.seq.checked_sub(1)?, oldest.previous);
+        Some(LogCursor { seq, head })
+    })
+}
+
 /// Reads `records` as the owner's tool does, against the head that the lock signed.
-fn is_whole(records: &[Vec<u8>], signed: LogCursor) -> bool {
-    let mut reading = LogReading::behind(None);
+fn is_whole(records: &[Vec<u8>], known: LogCursor, signed: LogCursor) -> bool {
+    let mut reading = LogReading::from_oldest(known);
     for record in records {
         reading.take(record);
     }
@@ -182,13 +197,15 @@ fn forged_logs(scene: &mut Scene<'_>) -> Ended {
     if count < ENOUGH {
         return Err(not_carried_out(format!("the log has only {count} records")));
     }
-    if !is_whole(&genuine, signed) {
+    let known = known_to_the_owner(&genuine)
+        .ok_or_else(|| not_carried_out("the log begins with no record"))?;
+    if !is_whole(&genuine, known, signed) {
         return Err(not_carried_out("the genuine log does not verify"));
     }
     let mut tried = 0;
     let mut check = |what: &str, forged: Vec<Vec<u8>>| {
         tried += 1;
-        if forged != genuine && is_whole(&forged, signed) {
+        if forged != genuine && is_whole(&forged, known, signed) {
             Err(Flaw::Worked(format!(
                 "the owner's tool believes a log with {what}"
             )))
@@ -197,11 +214,16 @@ fn forged_logs(scene: &mut Scene<'_>) -> Ended {
         }
     };
     for at in 0..count {
+        let number = LogRecord::decode(&genuine[at]).map_or(0, |record| record.seq);
         let mut dropped = genuine.clone();
         dropped.remove(at);
-        // Without the oldest record it is a log whose beginning was freed: true, and said so.
-        if at > 0 {
+        // Without the oldest one, where the owner knows a later one, nothing of the owner's time
+        // is hidden.
+        if at > 0 || number > known.seq {
             check("a record dropped", dropped)?;
+        }
+        if number > known.seq {
+            check("its start hidden", genuine[at + 1..].to_vec())?;
         }
         check(
             "a record's event changed",
@@ -238,7 +260,10 @@ fn forged_logs(scene: &mut Scene<'_>) -> Ended {
             doubled.insert(at, genuine[at - 1].clone());
             check("a record twice", doubled)?;
         }
-        check("its end cut off", genuine[..at].to_vec())?;
+        // Nothing at all is right where the owner knows the very head.
+        if at > 0 || known.seq < signed.seq {
+            check("its end cut off", genuine[..at].to_vec())?;
+        }
     }
     scene.with_log(
         format!("{tried} forged logs of {count} records, each noticed"),

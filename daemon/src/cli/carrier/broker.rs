@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use drawbridge_protocol::ids::{CommandId, LockId};
 use serde_json::{Map, Value, json};
 use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
 
 use super::{Carrier, CarryError, Stream, field, unreachable};
 use crate::cli::client_config::Broker;
@@ -22,13 +23,16 @@ use crate::strict_json;
 const MAX_DOCUMENT: usize = 128 * 1024;
 /// How long retained messages may take to come after a subscription.
 const RETAINED: Duration = Duration::from_millis(700);
+/// How long a lost connection may take to be made anew.
+const RECONNECT: Duration = Duration::from_secs(10);
 /// The most messages that are put by while waiting for another.
 const MAX_PUT_BY: usize = 256;
 
 /// A connection to the broker.
 pub(in crate::cli) struct BrokerCarrier {
-    // Before `runtime`: its task lives in it. `None` only while closing.
+    // Before `runtime`: its task lives in it. `None` after it failed, and while closing.
     link: Option<AppLink>,
+    config: AppConfig,
     root: String,
     hub: String,
     place: String,
@@ -73,6 +77,7 @@ impl BrokerCarrier {
             })?;
         Ok(Self {
             link: Some(link),
+            config,
             root: format!("drawbridge/{}", broker.hub),
             hub: broker.hub.clone(),
             place,
@@ -86,6 +91,28 @@ impl BrokerCarrier {
         })
     }
 
+    /// Connects anew where the connection has failed; what was subscribed went with it.
+    fn revive(&mut self) -> Result<(), CarryError> {
+        if self.link.is_some() {
+            return Ok(());
+        }
+        (self.answers, self.results) = (false, false);
+        let connected = self
+            .runtime
+            .block_on(async { timeout(RECONNECT, AppLink::connect(&self.config)).await });
+        let doctor = "drawbridge doctor";
+        let link = match connected {
+            Ok(Ok(link)) => link,
+            Ok(Err(error)) => {
+                let next = error.advice().unwrap_or(doctor);
+                return Err(unreachable(&self.place, &error, next));
+            }
+            Err(late) => return Err(unreachable(&self.place, &late, doctor)),
+        };
+        self.link = Some(link);
+        Ok(())
+    }
+
     fn with<T>(
         &mut self,
         work: impl AsyncFnOnce(&mut AppLink) -> Result<T, AppError>,
@@ -97,18 +124,17 @@ impl BrokerCarrier {
                 reason: "the connection is closed".to_owned(),
             });
         };
-        self.runtime
-            .block_on(work(link))
-            .map_err(|error| match error {
-                AppError::NotAllowed { act, reason } => CarryError::NotAllowed {
-                    topic: act.to_owned(),
-                    reason,
-                },
-                error => CarryError::Broken {
-                    place,
-                    reason: super::chain(&error),
-                },
-            })
+        self.runtime.block_on(work(link)).map_err(|error| {
+            if let AppError::NotAllowed { act, reason } = error {
+                let topic = act.to_owned();
+                return CarryError::NotAllowed { topic, reason };
+            }
+            // Whether it ended or did not answer in time: an answer that is still under way must
+            // not be taken for that to another message.
+            self.link = None;
+            let reason = super::chain(&error);
+            CarryError::Broken { place, reason }
+        })
     }
 
     fn subscribe(&mut self, tail: &str) -> Result<(), CarryError> {
@@ -116,7 +142,7 @@ impl BrokerCarrier {
         self.with(async |link| link.subscribe(&filter).await)
     }
 
-    /// To the hub: a broker that has never met this hub says so at once, and nothing was sent.
+    /// To the hub: a broker that has never met this hub says so at once.
     fn publish(&mut self, message: AppPublish) -> Result<(), CarryError> {
         let topic = message.topic.clone();
         let is_heard = self
@@ -128,11 +154,8 @@ impl BrokerCarrier {
         if is_heard {
             return Ok(());
         }
-        Err(CarryError::Unreachable {
+        Err(CarryError::Unheard {
             place: format!("the hub {} through {}", self.hub, self.place),
-            reason: "no hub of this id listens at this broker".to_owned(),
-            next: "check the hub's id (--hub) and, on the hub, its connection: drawbridge doctor"
-                .to_owned(),
         })
     }
 
@@ -163,6 +186,7 @@ impl BrokerCarrier {
 
     fn request(&mut self, verb: &str, data: Value, within: Duration) -> Result<Value, CarryError> {
         let back = format!("res/{}", self.run);
+        self.revive()?;
         if !self.answers {
             self.subscribe(&back)?;
             self.answers = true;
@@ -304,6 +328,7 @@ impl Carrier for BrokerCarrier {
     }
 
     fn send(&mut self, lock: LockId, command: &[u8]) -> Result<(), CarryError> {
+        self.revive()?;
         if !self.results {
             self.subscribe("lock/+/result")?;
             self.results = true;

@@ -17,6 +17,10 @@ pub(in crate::cli) struct FakeHub<'a> {
     pub(in crate::cli) on_ask: Box<Asked<'a>>,
     pub(in crate::cli) on_send: Box<Sent<'a>>,
     pub(in crate::cli) sent: Vec<Vec<u8>>,
+    /// What the first sending, the next waits for a result and the later sendings fail with.
+    pub(in crate::cli) unsent: Option<CarryError>,
+    pub(in crate::cli) broken: VecDeque<CarryError>,
+    pub(in crate::cli) unsendable: VecDeque<CarryError>,
     results: VecDeque<Value>,
 }
 
@@ -30,6 +34,9 @@ impl<'a> FakeHub<'a> {
             on_ask: Box::new(on_ask),
             on_send: Box::new(on_send),
             sent: Vec::new(),
+            unsent: None,
+            broken: VecDeque::new(),
+            unsendable: VecDeque::new(),
             results: VecDeque::new(),
         }
     }
@@ -41,6 +48,13 @@ pub(in crate::cli) fn refused(code: &str) -> CarryError {
         code: code.into(),
         message: "m".into(),
         advice: None,
+    }
+}
+
+pub(in crate::cli) fn broken() -> CarryError {
+    CarryError::Broken {
+        place: "a fake hub".into(),
+        reason: "the connection was lost".into(),
     }
 }
 
@@ -66,13 +80,28 @@ impl Carrier for FakeHub<'_> {
     }
 
     fn send(&mut self, _: LockId, command: &[u8]) -> Result<(), CarryError> {
+        let is_first = self.sent.is_empty();
+        let error = match is_first {
+            true => self.unsent.take(),
+            false => self.unsendable.pop_front(),
+        };
+        if let Some(error) = error {
+            return Err(error);
+        }
         self.sent.push(command.to_vec());
         self.results.extend((self.on_send)(command));
         Ok(())
     }
 
     fn result(&mut self, _: Duration) -> Result<Option<Value>, CarryError> {
-        Ok(self.results.pop_front())
+        match self.broken.pop_front() {
+            // What was under way is lost with the connection.
+            Some(error) => {
+                self.results.clear();
+                Err(error)
+            }
+            None => Ok(self.results.pop_front()),
+        }
     }
 
     fn follow(&mut self, _: Stream) -> Result<(), CarryError> {

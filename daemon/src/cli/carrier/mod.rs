@@ -39,7 +39,8 @@ pub(super) trait Carrier {
     /// Asks the hub.
     fn ask(&mut self, verb: &str, data: Value, within: Duration) -> Result<Value, CarryError>;
 
-    /// Sends a signed command; its results come from [`Carrier::result`].
+    /// Sends a signed command; its results come from [`Carrier::result`]. After an error of either,
+    /// sending again makes the way anew where it is broken.
     fn send(&mut self, lock: LockId, command: &[u8]) -> Result<(), CarryError>;
 
     /// The next result about the commands sent, in the form of `mqtt.md`; `None` when there is none
@@ -97,6 +98,12 @@ pub(super) enum CarryError {
         /// What the hub advises.
         advice: Option<String>,
     },
+    /// The broker took it and says that nobody gets it.
+    #[error("reach {place}: the broker says that no hub of this id listens")]
+    Unheard {
+        /// Whom.
+        place: String,
+    },
     /// The broker said no.
     #[error("publish to {topic}: the broker refused ({reason})")]
     NotAllowed {
@@ -114,7 +121,7 @@ pub(super) enum CarryError {
         what: String,
     },
     /// Not to be had this way.
-    #[error("ask for '{verb}' through the broker: only the hub's own control socket offers it")]
+    #[error("ask for '{verb}' through the broker: {}", not_this_way(verb))]
     NotThisWay {
         /// What was asked.
         verb: String,
@@ -142,7 +149,7 @@ impl CarryError {
 
     fn fault_as(&self, act: &str, silence: Exit) -> Fault {
         let (exit, code) = match self {
-            Self::Unreachable { .. } => (Exit::Unreachable, "unreachable"),
+            Self::Unreachable { .. } | Self::Unheard { .. } => (Exit::Unreachable, "unreachable"),
             Self::Broken { .. } | Self::NoAnswer { .. } => (silence, "no_answer"),
             Self::Malformed { .. } if silence == Exit::Unknown => {
                 (Exit::Unknown, "malformed_answer")
@@ -171,6 +178,10 @@ impl CarryError {
                 },
                 str::to_owned,
             ),
+            Self::Unheard { .. } => {
+                "check the hub's id (--hub) and, on the hub, its connection: drawbridge doctor"
+                    .to_owned()
+            }
             Self::NotAllowed { .. } => {
                 "check the broker's rules for this certificate (config/mosquitto.acl shows them)"
                     .to_owned()
@@ -181,6 +192,17 @@ impl CarryError {
             }
             Self::Broken { .. } | Self::NoAnswer { .. } => "drawbridge doctor".to_owned(),
         }
+    }
+}
+
+/// Why the broker is no way for a request of ours. The hub answers more verbs there (`mqtt.md`) than
+/// this program asks for.
+fn not_this_way(verb: &str) -> &'static str {
+    match verb {
+        "lock.audit" | "lock.command" | "events" | "watch" => {
+            "the hub offers it only at its own control socket"
+        }
+        _ => "this program asks for it only at the hub's own control socket",
     }
 }
 

@@ -1,5 +1,6 @@
 //! `drawbridge events`, `drawbridge watch`: one line per update, until told to end.
 
+use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -9,6 +10,7 @@ use crate::cli::carrier::Stream;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::fault::Fault;
+use crate::cli::output::unwritten;
 use crate::cli::plain_text::plain;
 use crate::cli::render::simple;
 
@@ -33,7 +35,12 @@ pub(super) fn run(context: &Context, stream: Stream, args: &StreamArgs) -> Resul
         }
         if let Some(update) = carrier.update(left).map_err(|error| error.fault(""))? {
             count += 1;
-            context.output.answer(&update, || line(&update));
+            match context.output.show(&update, || line(&update)) {
+                Ok(()) => {}
+                // Whoever followed has seen enough.
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => break,
+                Err(error) => return Err(unwritten(Exit::Refused, &error)),
+            }
         }
     }
     Ok(Exit::Done)

@@ -1,5 +1,6 @@
 //! `drawbridge lock list|show|remove|rename|log`.
 
+use std::io;
 use std::time::{Duration, Instant};
 
 use drawbridge_protocol::ids::LockId;
@@ -10,12 +11,15 @@ use crate::cli::carrier::Carrier;
 use crate::cli::context::{Context, key_fault};
 use crate::cli::exit::Exit;
 use crate::cli::fault::Fault;
+use crate::cli::history::History;
+use crate::cli::output::unwritten;
 use crate::cli::plain_text::plain;
 use crate::cli::render::{document, table};
 use crate::cli::{doors, history};
 use crate::owner::keys::Kernel;
 use crate::owner::lock_record::check_name;
-use crate::owner::{KeyFileError, OwnerBook};
+use crate::owner::log_reading::{Line, LogReading, Verified};
+use crate::owner::{KeyFileError, LockRecord, OwnerBook};
 
 const ANSWER: Duration = Duration::from_secs(10);
 /// How long the hub may take to pull from the lock what the lock has just signed.
@@ -27,7 +31,12 @@ pub(super) fn run(context: &Context, verb: LockVerb) -> Result<Exit, Fault> {
         LockVerb::Show { door } => show(context, &door),
         LockVerb::Remove { door, yes, force } => remove(context, &door, yes, force),
         LockVerb::Rename { door, name } => rename(context, &door, &name),
-        LockVerb::Log { door, all, free } => log(context, &door, all, free),
+        LockVerb::Log {
+            door,
+            all,
+            free,
+            give_up,
+        } => log(context, &door, all, free, give_up),
     }
 }
 
@@ -128,12 +137,25 @@ fn rename(context: &Context, door: &str, name: &str) -> Result<Exit, Fault> {
     Ok(Exit::Done)
 }
 
-fn log(context: &Context, door: &str, all: bool, free: bool) -> Result<Exit, Fault> {
+fn log(
+    context: &Context,
+    door: &str,
+    all: bool,
+    free: bool,
+    give_up: Option<u64>,
+) -> Result<Exit, Fault> {
     let book = context.book()?;
     let record = doors::ours(&book, door)?;
     let mut carrier = context.carrier()?;
     context.output.progress("reading the log");
-    let mark = if all { None } else { record.log };
+    let known = record.known_log();
+    let reading = if all || record.log.is_none() {
+        LogReading::from_oldest(known)
+    } else {
+        LogReading::behind(Some(known))
+    };
+    let reading = reading.giving_up(give_up.unwrap_or(0));
+    let from = reading.next_seq();
     let read = {
         let start = Instant::now();
         let mut wait = || {
@@ -144,61 +166,92 @@ fn log(context: &Context, door: &str, all: bool, free: bool) -> Result<Exit, Fau
             carrier.as_mut(),
             &book.keys,
             record,
-            mark,
+            reading,
             &mut wait,
             &mut Kernel,
         )?
     };
-    let mut freed = false;
-    if let (true, Ok(reached)) = (free, &read.verdict) {
-        history::free(carrier.as_mut(), &book.keys, record, reached)?;
-        freed = true;
-        let (lock, cursor) = (record.id, reached.cursor());
-        context
-            .key_file()
-            .update::<_, KeyFileError>(|book| {
-                if let Some(record) = book.lock_mut(lock) {
-                    record.log = Some(cursor);
-                }
-                Ok(())
-            })
-            .map_err(|error| key_fault(&error))?;
+    if let Err(error) = show_log(context, &book, record, from, &read) {
+        if free {
+            return Err(unwritten(Exit::Refused, &error));
+        }
+        context.output.missed(error);
     }
+    let Ok(reached) = &read.verdict else {
+        return Ok(Exit::Refused);
+    };
+    if free {
+        free_log(context, carrier.as_mut(), &book, record, reached)?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Everything that was read, and what it proves. **It is written and flushed when this returns**:
+/// what the owner could not see is not signed away.
+fn show_log(
+    context: &Context,
+    book: &OwnerBook,
+    record: &LockRecord,
+    from: u64,
+    read: &History,
+) -> io::Result<()> {
     let lines = read.reading.lines();
     let problem = read.verdict.as_ref().err().map(ToString::to_string);
     let value = json!({
         "lock": record.id.to_string(),
         "name": record.name,
-        "from": mark.map_or(1, |mark| mark.seq + 1),
+        "from": from,
         "signed_head": {"seq": read.signed.seq, "hash": read.signed.head.to_string()},
         "whole": read.verdict.is_ok(),
         "problem": problem,
-        "freed": freed,
+        "freed": false,
         "log": lines.iter().map(history::line_value).collect::<Vec<Value>>(),
     });
-    context.output.answer(&value, || {
+    context.output.show(&value, || {
         let mut text: Vec<String> = lines.iter().map(|line| history::line_text(line, &book.keys)).collect();
+        let given_up = lines.iter().any(|line| matches!(line, Line::GivenUp { .. }));
         text.push(match &problem {
             None => format!(
-                "{}: every record up to {} follows from the one before, and the lock signed the last",
+                "{}{}: every record up to {} follows from the one before, and the lock signed the last",
                 context.output.paint(32, "whole"),
+                if given_up { " but for what you gave up" } else { "" },
                 read.signed.seq
             ),
             Some(problem) => format!(
-                "{}: {problem}\n  next: read it through another hub; if it stays so, somebody tampered with this one",
+                "{}: {problem}\n  next: read it through another hub: where it is whole there, this one was tampered with\n        (what can be missing for good: drawbridge lock log --help)",
                 context.output.paint(31, "NOT whole")
             ),
         });
-        if freed {
-            text.push("the lock may now free these records; keep this output".to_owned());
-        }
         text.join("\n")
-    });
-    Ok(if read.verdict.is_ok() {
-        Exit::Done
-    } else {
-        Exit::Refused
     })
+}
+
+/// Signs leave to free what was shown. The mark is moved first: should the answer get lost, the next
+/// reading must not miss what the lock then has freed. Leave that never arrives costs nothing: the
+/// next one covers it.
+fn free_log(
+    context: &Context,
+    carrier: &mut dyn Carrier,
+    book: &OwnerBook,
+    record: &LockRecord,
+    reached: &Verified,
+) -> Result<(), Fault> {
+    let (lock, cursor) = (record.id, reached.cursor());
+    context
+        .key_file()
+        .update::<_, KeyFileError>(|book| {
+            if let Some(record) = book.lock_mut(lock) {
+                record.log = Some(cursor);
+            }
+            Ok(())
+        })
+        .map_err(|error| key_fault(&error))?;
+    history::free(carrier, &book.keys, record, reached)?;
+    let value = json!({"lock": lock.to_string(), "freed": true, "up_to": cursor.seq});
+    context.output.answer(&value, || {
+        "the lock may now free these records; keep this output".to_owned()
+    });
+    Ok(())
 }
 
 fn resolve(context: &Context, carrier: &mut dyn Carrier, door: &str) -> Result<LockId, Fault> {

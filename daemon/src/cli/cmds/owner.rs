@@ -1,7 +1,7 @@
 //! `drawbridge owner init|show|claim|sign`.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
@@ -197,21 +197,30 @@ fn sign(context: &Context, door: &str, action: &str, ttl: u64, out: &Path) -> Re
     Ok(Exit::Done)
 }
 
-/// Whoever reads the file while it lives can act with it: mode 0600.
+/// Whoever reads the file while it lives can act with it: a new one, mode 0600. **Nothing that is
+/// there is written over**, be it by a slip of the keyboard or a link that somebody laid.
 fn put(path: &Path, bytes: &[u8]) -> Result<(), Fault> {
-    let written = File::options()
+    let fault = |error: &std::io::Error| {
+        let message = format!("write {}: {error}", path.display());
+        Fault::new(Exit::Refused, "write", message)
+    };
+    let opened = File::options()
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(0o600)
-        .open(path)
-        .and_then(|mut file| file.write_all(bytes));
-    written.map_err(|error| {
-        Fault::new(
-            Exit::Refused,
-            "write",
-            format!("write {}: {error}", path.display()),
-        )
-        .next("give --out a file in a folder of yours")
+        .open(path);
+    let mut file = match opened {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            let message = format!("write {}: there is something already", path.display());
+            return Err(Fault::new(Exit::Refused, "exists", message)
+                .next("give --out a name that is free, or remove what is there"));
+        }
+        Err(error) => return Err(fault(&error).next("give --out a file in a folder of yours")),
+    };
+    file.write_all(bytes).map_err(|error| {
+        // Half a command is none.
+        let _ = std::fs::remove_file(path);
+        fault(&error).next("make room on the disk")
     })
 }

@@ -30,6 +30,7 @@ pub(super) fn run(context: &Context, action: Action, args: &ActArgs) -> Result<E
         record,
         output: context.output,
         now: &mut || start.elapsed(),
+        pause: &mut std::thread::sleep,
     };
     let wish = Wish {
         action,
@@ -45,7 +46,7 @@ pub(super) fn run(context: &Context, action: Action, args: &ActArgs) -> Result<E
     Ok(exit)
 }
 
-/// 0 only for the lock's own `done`; 1 only when it is known that the wish is not fulfilled.
+/// 0 only for the lock's own `done`, 1 only for its own no: what hub or broker say proves neither.
 fn exit_of(ended: &Ended) -> Exit {
     match ended {
         Ended::Settled(settled) => match settled.outcome.verdict {
@@ -55,8 +56,7 @@ fn exit_of(ended: &Ended) -> Exit {
             }
             _ => Exit::Unknown,
         },
-        Ended::HubRefused { .. } => Exit::Refused,
-        Ended::Open { .. } => Exit::Unknown,
+        Ended::SaidNo { .. } | Ended::Open { .. } => Exit::Unknown,
     }
 }
 
@@ -82,9 +82,9 @@ fn value(record: &LockRecord, action: Action, done: &Done) -> Value {
                 "report": base64(&settled.report),
             })
         }
-        Ended::HubRefused { reason } => json!({
+        Ended::SaidNo { reason } => json!({
             "status": "refused", "proven": false, "reason": reason, "position": null,
-            "may_have_succeeded": false, "is_temporary": true, "report": null,
+            "may_have_succeeded": true, "is_temporary": true, "report": null,
         }),
         Ended::Open { last } => json!({
             "status": "unknown", "proven": false, "reason": last, "position": null,
@@ -114,9 +114,11 @@ fn text(context: &Context, record: &LockRecord, action: Action, done: &Done) -> 
                 next(settled, &name, action)
             )
         }
-        Ended::HubRefused { reason } => format!(
-            "{name}: the hub did not take the command: {}\n  next: drawbridge doctor",
-            plain(reason)
+        Ended::SaidNo { reason } => format!(
+            "{name}: {} ({}), which the lock has not signed; the command {} dies by itself within 60 s\n  next: drawbridge state {name}, then drawbridge doctor",
+            context.output.paint(33, "refused on the way"),
+            plain(reason),
+            done.sent.id
         ),
         Ended::Open { last } => {
             let last = last
@@ -152,17 +154,19 @@ fn next(settled: &Settled, name: &str, action: Action) -> String {
 
 #[cfg(test)]
 mod tests {
-    use drawbridge_protocol::ids::CommandId;
+    use drawbridge_protocol::ids::{CommandId, Nonce};
 
     use super::*;
     use crate::owner::OwnerBook;
+    use crate::owner::command::{FreshInfo, SignedCommand};
     use crate::owner::test_lock::TestLock;
 
-    // Guards: a script that takes "not proven" for "locked".
+    // Guards: a script that takes "not proven" for "locked", or a hub's bare word for "not done".
     #[test]
     fn exit_is_zero_only_for_the_locks_own_done() {
         let lock = TestLock::new(1);
-        let record = lock.owned_record("x", &OwnerBook::new(&mut Kernel));
+        let book = OwnerBook::new(&mut Kernel);
+        let record = lock.owned_record("x", &book);
         let settled = |verdict| {
             let report = lock.signed_outcome(&record, CommandId([0; 16]), verdict, Reason::None);
             let outcome =
@@ -180,11 +184,32 @@ mod tests {
         }
         assert_eq!(settled(Verdict::Forgotten), Exit::Unknown);
         assert_eq!(settled(Verdict::NotSeen), Exit::Unknown);
-        assert_eq!(
-            exit_of(&Ended::Open {
-                last: Some("done".into())
-            }),
-            Exit::Unknown
-        );
+        let unproven = [
+            Ended::Open {
+                last: Some("done".into()),
+            },
+            Ended::SaidNo {
+                reason: "refused".into(),
+            },
+        ];
+        for ended in unproven {
+            assert_eq!(exit_of(&ended), Exit::Unknown, "{ended:?}");
+            let sent =
+                SignedCommand::new(&book.keys, &fresh(&lock, &record), Action::Unlock, 1_000)
+                    .unwrap();
+            let done = Done {
+                ended,
+                sent,
+                attempts: 1,
+            };
+            let value = value(&record, Action::Unlock, &done);
+            assert_eq!(value["may_have_succeeded"], true, "{value}");
+            assert_eq!(value["proven"], false, "{value}");
+        }
+    }
+
+    fn fresh(lock: &TestLock, record: &LockRecord) -> FreshInfo {
+        let nonce = Nonce([9; 16]);
+        FreshInfo::verify(record, nonce, &lock.signed_info(record, Some(nonce))).unwrap()
     }
 }
