@@ -29,6 +29,8 @@ const OWNER: u16 = 3;
 const FAILURES: u16 = 4;
 /// Store key of the pairing failures that are not in the log yet.
 const UNLOGGED: u16 = 5;
+/// Store key of the newest log record at the last boot: a log that ends before it has lost records.
+const LOG_MARK: u16 = 6;
 /// Store key of the first peer; the others follow.
 const PEER: u16 = 16;
 /// Peers that can be enrolled: all places but the candidate's.
@@ -42,7 +44,7 @@ pub enum BootError {
     Layout,
     /// The critical records cannot be read, or contradict each other.
     Store,
-    /// The log cannot be read.
+    /// The log cannot be read, or ends before a record that is known to have been in it.
     Log,
     /// Power was lost while starting; start again.
     PowerLost,
@@ -120,14 +122,31 @@ impl<F: Flash + Clone> Memory<F> {
             unlogged: load(&store, UNLOGGED)?.unwrap_or(0),
         };
         let peers = load_peers(&store, owner.as_ref())?;
-        save(&mut store, &[(BOOT, Some(Value::Count(boot)))]).map_err(|()| BootError::PowerLost)?;
+        let marked = load::<u64, _>(&store, LOG_MARK)?.unwrap_or(0);
+        let claimed = owner.as_ref().map_or(0, |owner| owner.log_seq);
 
+        // Store and log are judged before the boot is counted: the count would have the next boot
+        // take what is left for all that there was.
         let ring = LogRing::mount(log_region).map_err(log_error)?;
         // The boot is counted before anything is logged, so a log without a count means that the
         // store lost its only page: a lock whose owner was forgotten, not a new one.
-        if boot == 1 && ring.newest().is_some() {
+        if boot == 1 && ring.next_seq() > 1 {
             return Err(BootError::Store);
         }
+        // A log that is shorter than it was would give its numbers again, and call undone what the
+        // lost records were about.
+        if ring.next_seq() <= marked.max(claimed) {
+            return Err(BootError::Log);
+        }
+        let newest = ring.next_seq().saturating_sub(1);
+        save(
+            &mut store,
+            &[
+                (BOOT, Some(Value::Count(boot))),
+                (LOG_MARK, Some(Value::Number(newest))),
+            ],
+        )
+        .map_err(|()| BootError::PowerLost)?;
         let (mut history, mut intents) = History::open(ring, boot).map_err(log_error)?;
         if let Some(open) = intents.open().copied() {
             let mut entry = Entry::new(LogEvent::Outcome, Cause::Boot);
@@ -227,6 +246,7 @@ impl<F: Flash> Memory<F> {
 #[derive(Clone, Copy)]
 enum Value<'a> {
     Count(u32),
+    Number(u64),
     Owner(&'a Owner),
     Peer(&'a PeerRecord),
 }
@@ -239,6 +259,7 @@ impl<C> Encode<C> for Value<'_> {
     ) -> Result<(), minicbor::encode::Error<W::Error>> {
         match self {
             Self::Count(count) => count.encode(e, ctx),
+            Self::Number(number) => number.encode(e, ctx),
             Self::Owner(owner) => owner.encode(e, ctx),
             Self::Peer(peer) => peer.encode(e, ctx),
         }

@@ -180,6 +180,8 @@ fn f16_damaged_store_is_recovery_or_the_same_owner_and_never_unowned() {
     for round in 0..ran {
         let mut cells = good.clone();
         match dice.below(4) {
+            // All of it is gone.
+            _ if round % 100 == 0 => cells[..STORE].fill(0xff),
             // A whole page is gone.
             0 if dice.below(4) == 0 => {
                 let page = dice.below(4) as usize * 4_096;
@@ -204,21 +206,59 @@ fn f16_damaged_store_is_recovery_or_the_same_owner_and_never_unowned() {
             .as_mut_bytes()
             .copy_from_slice(&cells);
         let starts = home.bolt.starts;
-        match home.boot() {
-            Ok(()) => {
-                assert!(
-                    home.lock().status().owned,
-                    "round {round} seed {seed}: unowned"
-                );
-                kept += 1;
-            }
-            Err(BootError::Store) => recovery += 1,
-            Err(other) => panic!("round {round} seed {seed}: {other:?}"),
+        // Twice: what one boot writes down must not make the next one forget the damage.
+        let boots = [home.boot(), home.boot()].map(|booted| {
+            let owned = || home.lock.as_ref().unwrap().status().owned;
+            booted.map(|()| assert!(owned(), "round {round} seed {seed}: unowned"))
+        });
+        match boots {
+            [Ok(()), Ok(())] => kept += 1,
+            [Err(BootError::Store), Err(BootError::Store)] => recovery += 1,
+            other => panic!("round {round} seed {seed}: {other:?}"),
         }
         assert_eq!(home.bolt.starts, starts);
     }
     assert!(recovery > 0 && kept + recovery == ran);
     print_count("store_damage", ran, full, seed);
+}
+
+/// F16. Guards: a lock whose log is gone, which numbers anew from 1 and signs that what it did was
+/// never done, because a new log knows of nothing.
+#[test]
+fn f16_lost_log_is_recovery_and_never_a_denial() {
+    let mut owned = Owned::new(17);
+    let at_claim = owned.home.chip.0.borrow().as_bytes().to_vec();
+    let work = |owned: &mut Owned| {
+        for round in 0..30 {
+            let statement = owned.sign([Action::Lock, Action::Unlock][round % 2]);
+            owned.hub.command(&mut owned.home, &statement).unwrap();
+        }
+    };
+    work(&mut owned);
+    owned.reboot();
+    let whole = owned.home.chip.0.borrow().as_bytes().to_vec();
+    let blank = vec![0xff; whole.len()];
+    for (what, log) in [("blank", &blank), ("of the day of the claim", &at_claim)] {
+        let mut cells = whole.clone();
+        cells[STORE..].copy_from_slice(&log[STORE..]);
+        let chip = owned.home.chip.clone();
+        chip.0.borrow_mut().as_mut_bytes().copy_from_slice(&cells);
+        for boot in 1..=3 {
+            assert_eq!(
+                owned.home.boot(),
+                Err(BootError::Log),
+                "{what}, boot {boot}"
+            );
+        }
+    }
+    // Before the first boot after a claim it is the claim that is missed.
+    let mut fresh = Owned::new(18);
+    fresh.home.chip.0.borrow_mut().as_mut_bytes()[STORE..].fill(0xff);
+    assert_eq!(fresh.home.boot(), Err(BootError::Log));
+    // The same cells with their log are a lock like any other.
+    let chip = owned.home.chip.clone();
+    chip.0.borrow_mut().as_mut_bytes().copy_from_slice(&whole);
+    owned.reboot();
 }
 
 #[test]
