@@ -39,9 +39,11 @@ pub enum LogEvent {
     Refused,
     /// Records up to the number in `count` were freed by the audit key.
     Freed,
+    /// The number of a later version, unknown to this one. Not made for numbers that have a variant.
+    Other(u8),
 }
 
-cbor_number!(LogEvent {
+cbor_number!(LogEvent or Other {
     Boot = 1,
     Intent = 2,
     Outcome = 3,
@@ -73,6 +75,7 @@ impl LogEvent {
             Self::Strangers => "strangers",
             Self::Refused => "refused",
             Self::Freed => "freed",
+            Self::Other(_) => "other",
         }
     }
 }
