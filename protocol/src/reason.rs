@@ -60,7 +60,7 @@ pub enum Reason {
     NotSeen,
     /// Not for this peer.
     NotAllowed,
-    /// The record that would be freed is not the one named.
+    /// The log record that is named is not there, or is another one.
     WrongHead,
     /// This lock cannot do that.
     Unsupported,

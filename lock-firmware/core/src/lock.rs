@@ -40,6 +40,8 @@ pub struct Lock<F> {
     pub(crate) settings: Settings,
     pub(crate) memory: Memory<F>,
     pub(crate) epoch: LockEpoch,
+    /// The newest log record when the epoch began.
+    pub(crate) epoch_from: u64,
     pub(crate) owner: Option<Owner>,
     pub(crate) policy_epoch: u32,
     pub(crate) peers: Peers,
@@ -128,6 +130,7 @@ impl<F: Flash + Clone> Lock<F> {
             factory,
             settings,
             epoch,
+            epoch_from: restored.memory.history.newest(),
             owner: restored.owner,
             policy_epoch: restored.policy_epoch,
             peers: restored.peers,

@@ -145,6 +145,7 @@ impl<F: Flash> Lock<F> {
         }
         self.policy_epoch = raised;
         self.epoch = LockEpoch(entropy.bytes());
+        self.epoch_from = self.memory.history.newest();
         self.owner = None;
         self.window = None;
         self.peers.clear();

@@ -133,6 +133,97 @@ fn freed_history_makes_an_old_command_forgotten_and_a_new_one_not_executed() {
     assert_eq!(asked.verdict, Verdict::NotExecuted);
 }
 
+/// I3. Guards: a holder who signs on a record far in the future, has the bolt moved, and later gets
+/// the lock's signed word that it never was.
+#[test]
+fn i3_log_position_ahead_of_the_log_moves_nothing_and_denies_nothing() {
+    let mut owned = Owned::new(20);
+    let info = owned.hub.session_info(&mut owned.home);
+    let newest = info.log_seq.unwrap();
+    // The first refusal gets a record.
+    for (log_position, counter) in [(u64::MAX, 1), (newest + 2, 2)] {
+        let command = Command {
+            log_position,
+            counter,
+            ..owned.command_on(&info, Action::Unlock)
+        };
+        let statement = crate::bench::sign(&command, &owned.owner);
+        let refused = owned.hub.command(&mut owned.home, &statement).unwrap();
+        assert_eq!(
+            (refused.verdict, refused.reason),
+            (Verdict::Refused, Reason::WrongHead)
+        );
+        let again = owned.hub.command(&mut owned.home, &statement).unwrap();
+        assert!(again.duplicate, "it may come back to life");
+        assert_eq!(owned.home.bolt.starts, 0);
+    }
+    let command = Command {
+        log_position: newest,
+        counter: 3,
+        ..owned.command_on(&info, Action::Unlock)
+    };
+    let good = crate::bench::sign(&command, &owned.owner);
+    let done = owned.hub.command(&mut owned.home, &good).unwrap();
+    assert_eq!(done.verdict, Verdict::Done, "{:?}", done.reason);
+    // In a later run nothing final is said about such positions either.
+    let ahead = Command {
+        log_position: u64::MAX,
+        counter: 4,
+        ..command
+    };
+    let statement = crate::bench::sign(&ahead, &owned.owner);
+    owned.reboot();
+    let asked = owned.hub.query(&mut owned.home, &statement).unwrap();
+    assert_eq!(asked.verdict, Verdict::Forgotten);
+    let sent = owned.hub.command(&mut owned.home, &statement).unwrap();
+    assert_eq!(sent.verdict, Verdict::Forgotten);
+}
+
+/// I2. Guards: a lock that answers "nobody can tell" to everybody who may not see where its log
+/// stands, as soon as its log is older than the index of intents.
+#[test]
+fn i2_refusal_of_a_holder_without_view_is_final_while_this_run_is_indexed() {
+    let mut owned = Owned::new(21);
+    for round in 0..70 {
+        let statement = owned.sign([Action::Lock, Action::Unlock][round % 2]);
+        owned.hub.command(&mut owned.home, &statement).unwrap();
+    }
+    owned.reboot();
+    let blind = |owned: &mut Owned| {
+        let holder = owned.hub.identity.public();
+        let info = owned.hub.session_info_of(&mut owned.home, Some(holder));
+        let command = Command {
+            log_position: 0,
+            expiry_ms: info.time_ms + 5_000,
+            grant: Some(Digest32::of(&owned.grant)),
+            ..owned.command_on(&info, Action::Unlock)
+        };
+        crate::bench::sign(&command, &owned.hub.identity)
+    };
+    let statement = blind(&mut owned);
+    let refused = owned.hub.command(&mut owned.home, &statement).unwrap();
+    assert_eq!(
+        (refused.verdict, refused.reason),
+        (Verdict::Refused, Reason::NoRight)
+    );
+    let of_this_run = blind(&mut owned);
+    owned.home.pass_time(5_000);
+    let asked = owned.hub.query(&mut owned.home, &of_this_run).unwrap();
+    assert_eq!(asked.verdict, Verdict::NotExecuted);
+    // When the index has lost something of this run, or the run is over, nobody can tell.
+    let statement = blind(&mut owned);
+    for round in 0..70 {
+        let statement = owned.sign([Action::Lock, Action::Unlock][round % 2]);
+        owned.hub.command(&mut owned.home, &statement).unwrap();
+    }
+    let asked = owned.hub.command(&mut owned.home, &statement).unwrap();
+    assert_eq!(asked.verdict, Verdict::Forgotten);
+    owned.reboot();
+    let asked = owned.hub.query(&mut owned.home, &of_this_run).unwrap();
+    assert_eq!(asked.verdict, Verdict::Forgotten);
+    assert_eq!(owned.home.bolt.starts, 140);
+}
+
 #[test]
 fn damaged_intent_is_a_hole_in_the_log_and_not_a_denial() {
     let mut owned = Owned::new(3);
