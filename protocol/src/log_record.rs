@@ -39,6 +39,9 @@ pub enum LogEvent {
     Refused,
     /// Records up to the number in `count` were freed by the audit key.
     Freed,
+    /// Places of the log's flash cannot be read and no power cut explains them; `count` says how
+    /// many. Records are missing there.
+    LogDamaged,
     /// The number of a later version, unknown to this one. Not made for numbers that have a variant.
     Other(u8),
 }
@@ -56,6 +59,7 @@ cbor_number!(LogEvent or Other {
     Strangers = 10,
     Refused = 11,
     Freed = 12,
+    LogDamaged = 13,
 });
 
 impl LogEvent {
@@ -75,6 +79,7 @@ impl LogEvent {
             Self::Strangers => "strangers",
             Self::Refused => "refused",
             Self::Freed => "freed",
+            Self::LogDamaged => "log_damaged",
             Self::Other(_) => "other",
         }
     }

@@ -199,6 +199,7 @@ impl Hub {
                 | LogEvent::BatteryLow
                 | LogEvent::Overwritten
                 | LogEvent::FactoryReset
+                | LogEvent::LogDamaged
         );
         if !is_alarm {
             return;

@@ -162,6 +162,13 @@ impl<F: Flash + Clone> Memory<F> {
             entry.position = Some(position);
             history.write(&entry, Room::Owner, 0).map_err(log_error)?;
         }
+        if history.damage() > 0 {
+            let mut damaged = Entry::new(LogEvent::LogDamaged, Cause::Boot);
+            damaged.count = Some(history.damage().into());
+            history
+                .write(&damaged, Room::Optional, 0)
+                .map_err(log_error)?;
+        }
         let mut started = Entry::new(LogEvent::Boot, Cause::Boot);
         started.position = Some(position);
         history

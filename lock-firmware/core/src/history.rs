@@ -132,6 +132,11 @@ impl<F: Flash> History<F> {
         self.ring.usage()
     }
 
+    /// Places that no power cut explains, found when the ring was mounted.
+    pub(crate) const fn damage(&self) -> u32 {
+        self.ring.damage()
+    }
+
     /// Whether a guest's command must be refused for lack of room.
     pub(crate) fn is_closed_to_guests(&self) -> bool {
         self.ring.usage() >= GUEST_LIMIT || self.ring.is_full()

@@ -352,6 +352,49 @@ fn f16_lost_log_is_recovery_and_never_a_denial() {
     owned.reboot();
 }
 
+/// F16. Guards: a page of the log that went bad, that nobody is told of, and whose commands are
+/// called undone.
+#[test]
+fn f16_lost_page_of_the_log_is_told_and_its_commands_are_not_denied() {
+    let mut owned = Owned::new(19);
+    let mut last = Vec::new();
+    for round in 0..30 {
+        last = owned.sign([Action::Lock, Action::Unlock][round % 2]);
+        owned.hub.command(&mut owned.home, &last).unwrap();
+    }
+    let newest = owned.home.lock().status().log_newest;
+    let good = owned.home.chip.0.borrow().as_bytes().to_vec();
+    let pages: Vec<_> = (STORE..good.len())
+        .step_by(4_096)
+        .filter(|at| good[*at..at + 4_096] != [0xff; 4_096])
+        .collect();
+    assert!(pages.len() > 2, "{pages:?}");
+    for (what, pages) in [
+        ("the newest page", &pages[pages.len() - 1..]),
+        ("a page in the middle", &pages[1..2]),
+    ] {
+        let mut cells = good.clone();
+        for at in pages {
+            cells[at + 64..at + 4_096].fill(0x55);
+        }
+        let chip = owned.home.chip.clone();
+        chip.0.borrow_mut().as_mut_bytes().copy_from_slice(&cells);
+        owned.reboot();
+        let status = owned.home.lock().status();
+        assert!(status.log_newest > newest, "{what}: a number came back");
+        let damaged = newest_records(&mut owned, 2).swap_remove(0);
+        let damaged = LogRecord::decode(&damaged).unwrap();
+        assert_eq!(damaged.event, LogEvent::LogDamaged, "{what}");
+        assert!(damaged.count.is_some_and(|places| places > 0), "{what}");
+        let asked = owned.hub.query(&mut owned.home, &last).unwrap();
+        if what == "the newest page" {
+            assert_eq!(asked.verdict, Verdict::Forgotten, "it moved the bolt");
+        } else {
+            assert_eq!(asked.verdict, Verdict::Done);
+        }
+    }
+}
+
 #[test]
 fn f13_power_cut_at_any_flash_operation_of_a_boot_is_made_good_by_the_next() {
     let mut states = 0;
