@@ -42,6 +42,9 @@ pub enum LogEvent {
     /// Places of the log's flash cannot be read and no power cut explains them; `count` says how
     /// many. Records are missing there.
     LogDamaged,
+    /// The log had no room for what happened without a command; `count` says how often since the
+    /// last such record.
+    LeftOut,
     /// The number of a later version, unknown to this one. Not made for numbers that have a variant.
     Other(u8),
 }
@@ -60,6 +63,7 @@ cbor_number!(LogEvent or Other {
     Refused = 11,
     Freed = 12,
     LogDamaged = 13,
+    LeftOut = 14,
 });
 
 impl LogEvent {
@@ -80,6 +84,7 @@ impl LogEvent {
             Self::Refused => "refused",
             Self::Freed => "freed",
             Self::LogDamaged => "log_damaged",
+            Self::LeftOut => "left_out",
             Self::Other(_) => "other",
         }
     }

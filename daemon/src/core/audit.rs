@@ -200,6 +200,7 @@ impl Hub {
                 | LogEvent::Overwritten
                 | LogEvent::FactoryReset
                 | LogEvent::LogDamaged
+                | LogEvent::LeftOut
         );
         if !is_alarm {
             return;

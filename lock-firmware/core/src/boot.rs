@@ -31,6 +31,8 @@ const FAILURES: u16 = 4;
 const UNLOGGED: u16 = 5;
 /// Store key of the newest log record at the last boot: a log that ends before it has lost records.
 const LOG_MARK: u16 = 6;
+/// Store key of what got no record for want of room, if a turn of the bolt is among it.
+const LEFT_OUT: u16 = 7;
 /// Store key of the first peer; the others follow.
 const PEER: u16 = 16;
 /// Peers that can be enrolled: all places but the candidate's.
@@ -87,6 +89,8 @@ pub(crate) struct Restored<F> {
     pub(crate) policy_epoch: u32,
     pub(crate) peers: Peers,
     pub(crate) failures: Failures,
+    /// What got no record so far.
+    pub(crate) left_out: u64,
 }
 
 impl<F: Flash + Clone> Memory<F> {
@@ -122,6 +126,7 @@ impl<F: Flash + Clone> Memory<F> {
             unlogged: load(&store, UNLOGGED)?.unwrap_or(0),
         };
         let peers = load_peers(&store, owner.as_ref())?;
+        let left_out = load(&store, LEFT_OUT)?.unwrap_or(0);
         let marked = load::<u64, _>(&store, LOG_MARK)?.unwrap_or(0);
         let claimed = owner.as_ref().map_or(0, |owner| owner.log_seq);
 
@@ -160,7 +165,9 @@ impl<F: Flash + Clone> Memory<F> {
             let mut entry = Entry::new(LogEvent::Outcome, Cause::Boot);
             entry.reason = Some(INTERRUPTED.reason);
             entry.position = Some(position);
-            history.write(&entry, Room::Owner, 0).map_err(log_error)?;
+            history
+                .write(&entry, Room::LocalOutcome, 0)
+                .map_err(log_error)?;
         }
         if history.damage() > 0 {
             let mut damaged = Entry::new(LogEvent::LogDamaged, Cause::Boot);
@@ -186,6 +193,7 @@ impl<F: Flash + Clone> Memory<F> {
             policy_epoch,
             peers,
             failures,
+            left_out,
         })
     }
 }
@@ -231,6 +239,12 @@ impl<F: Flash> Memory<F> {
                 (UNLOGGED, Some(Value::Count(failures.unlogged))),
             ],
         )
+    }
+
+    /// Makes the count of what got no record durable; none is none.
+    pub(crate) fn save_left_out(&mut self, count: u64) -> Result<(), ()> {
+        let count = (count > 0).then_some(Value::Number(count));
+        save(&mut self.store, &[(LEFT_OUT, count)])
     }
 
     /// Erases owner and peers and raises the policy epoch, as one batch. Pairing failures stay.

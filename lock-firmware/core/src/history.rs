@@ -21,6 +21,11 @@ pub(crate) enum Room {
     Guest,
     /// Written always: the oldest records are given up for it, and the log says so.
     Owner,
+    /// What the lock does by itself: written while there is room for the longest record, so that
+    /// the outcome finds room behind its intent; left out after.
+    Local,
+    /// The outcome of that: written wherever it fits.
+    LocalOutcome,
     /// Written while there is room for guests; left out after.
     Optional,
 }
@@ -152,6 +157,13 @@ impl<F: Flash> History<F> {
         match room {
             Room::Optional if self.is_closed_to_guests() => return Ok(None),
             Room::Guest if self.is_closed_to_guests() => return Err(LogError::Full),
+            Room::Local if self.ring.is_full() => return Ok(None),
+            Room::LocalOutcome => {
+                return match self.append(entry, now_ms) {
+                    Err(LogError::Full) => Ok(None),
+                    written => written.map(Some),
+                };
+            }
             _ => {}
         }
         if room == Room::Owner && self.ring.is_full() {
@@ -163,7 +175,7 @@ impl<F: Flash> History<F> {
         self.append(entry, now_ms).map(Some)
     }
 
-    /// Writes the outcome of what has begun: it always finds room, because [`Self::write`] left some.
+    /// The outcome of what has begun always finds room, because [`Self::write`] left some.
     fn append(&mut self, entry: &Entry<'_>, now_ms: u64) -> Result<u64, LogError> {
         let record = LogRecord {
             seq: self.ring.next_seq(),

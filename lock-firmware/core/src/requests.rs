@@ -73,6 +73,7 @@ impl<F: Flash> Lock<F> {
             }
             HubToLock::AuditAck { statement } => {
                 let freed = self.free_log(statement);
+                self.tell_left_out(now_ms);
                 let reply = freed.map_or_else(refuse, |up_to| Reply::Freed { up_to });
                 self.reply(from, reply);
             }

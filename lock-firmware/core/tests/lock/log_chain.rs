@@ -64,7 +64,7 @@ fn head_stands(owned: &mut Owned, cursor: &LogCursor) -> bool {
     (info.log_seq, info.log_head) == (Some(cursor.seq), Some(cursor.head))
 }
 
-fn ack(owned: &Owned, seq: u64, head: Digest32) -> AuditAck {
+pub(crate) fn ack(owned: &Owned, seq: u64, head: Digest32) -> AuditAck {
     AuditAck {
         lock: owned.home.factory.lock,
         ownership: owned.ownership,
@@ -73,7 +73,11 @@ fn ack(owned: &Owned, seq: u64, head: Digest32) -> AuditAck {
     }
 }
 
-fn acknowledge(owned: &mut Owned, ack: &AuditAck, by: &IdentitySecret) -> Result<u64, Reason> {
+pub(crate) fn acknowledge(
+    owned: &mut Owned,
+    ack: &AuditAck,
+    by: &IdentitySecret,
+) -> Result<u64, Reason> {
     let statement = ack.sign(by, &mut [0; 724]).unwrap().to_vec();
     let request = HubToLock::AuditAck {
         statement: &statement,
