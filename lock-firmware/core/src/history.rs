@@ -204,9 +204,9 @@ impl<F: Flash> History<F> {
         self.ring.read(seq, out)
     }
 
-    /// Frees records up to `seq`, if the record of that number has the hash `head`. The page with
-    /// the newest record stays, so that the chain has something to hang on.
-    pub(crate) fn free(&mut self, seq: u64, head: &Digest32) -> Result<(), Reason> {
+    /// Frees records up to `seq`, if the record of that number has the hash `head`, and returns how
+    /// many went. The page with the newest record stays, so that the chain has something to hang on.
+    pub(crate) fn free(&mut self, seq: u64, head: &Digest32) -> Result<u64, Reason> {
         let mut buffer = [0; MAX_LOG_RECORD];
         let len = match self.ring.read(seq, &mut buffer) {
             Err(LogError::DamagedRecord(_)) => None,
@@ -218,10 +218,7 @@ impl<F: Flash> History<F> {
         if Digest32::of(bytes) != *head {
             return Err(Reason::WrongHead);
         }
-        self.ring
-            .free_to(seq)
-            .map(|_| ())
-            .map_err(|_| Reason::Storage)
+        self.ring.free_to(seq).map_err(|_| Reason::Storage)
     }
 }
 
