@@ -206,6 +206,9 @@ impl<F: Flash> Lock<F> {
                 }
             }
         }
+        if self.window.is_none() && !self.peers.is_candidate_here() {
+            self.close_window();
+        }
     }
 
     /// One packet from a link: one fragment.

@@ -90,7 +90,22 @@ impl<F: Flash> Lock<F> {
         let receipt = owner.receipt(&self.factory);
         self.owner = Some(owner);
         self.enrol(records, entropy);
+        self.end_window();
         Ok(receipt)
+    }
+
+    /// The window has had its claim: nobody unknown is listened to any more. Somebody whom the claim
+    /// did not name gets the answers that wait, the receipt among them, and then loses its link.
+    fn end_window(&mut self) {
+        self.window = None;
+        let Some(candidate) = self.peers.get(Peers::candidate_place()) else {
+            return;
+        };
+        for live in [&candidate.session, &candidate.fresh].into_iter().flatten() {
+            if let Some(link) = live.link.and_then(|id| self.links.get_mut(id)) {
+                link.closing = true;
+            }
+        }
     }
 
     /// Gives the named peers their places; the candidate keeps its session if it is one of them.
@@ -107,7 +122,7 @@ impl<F: Flash> Lock<F> {
             }
             self.peers.put(place, peer);
         }
-        // What the window let in and the claim did not name goes when the window closes.
+        // What the window let in and the claim did not name goes with the window.
         if let Some(unnamed) = candidate {
             self.peers.put(Peers::candidate_place(), unnamed);
         }
