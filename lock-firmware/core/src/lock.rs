@@ -416,30 +416,6 @@ impl<F: Flash> Lock<F> {
         }
     }
 
-    /// Writes down what a sensor said; what finds no room is counted.
-    fn note_sensed(&mut self, entry: &Entry<'_>, now_ms: u64) {
-        if self.note(entry, Room::Optional, now_ms).is_none() {
-            self.left_out = self.left_out.saturating_add(1);
-        }
-    }
-
-    /// Writes down how much got no record, once there is room for guests again.
-    pub(crate) fn tell_left_out(&mut self, now_ms: u64) {
-        if self.left_out == 0 || self.halted {
-            return;
-        }
-        let mut entry = Entry::new(LogEvent::LeftOut, Cause::Sensor);
-        entry.count = Some(self.left_out);
-        if self.note(&entry, Room::Optional, now_ms).is_none() {
-            return;
-        }
-        // Forgotten after it was told: power lost between the two has it told twice.
-        if self.memory.save_left_out(0).is_err() {
-            return self.halt();
-        }
-        self.left_out = 0;
-    }
-
     /// Flash failed: take the power off the motor and be silent. Fail closed, bolt unmoved.
     pub(crate) fn halt(&mut self) {
         self.halted = true;
