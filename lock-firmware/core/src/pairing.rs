@@ -101,10 +101,16 @@ impl<F: Flash> Lock<F> {
         let Some(candidate) = self.peers.get(Peers::candidate_place()) else {
             return;
         };
-        for live in [&candidate.session, &candidate.fresh].into_iter().flatten() {
-            if let Some(link) = live.link.and_then(|id| self.links.get_mut(id)) {
+        let unproven = candidate.fresh.as_ref().and_then(|live| live.link);
+        let proven = candidate.session.as_ref().and_then(|live| live.link);
+        self.strangers += u64::from(unproven.is_some());
+        for link in [unproven, proven].into_iter().flatten() {
+            if let Some(link) = self.links.get_mut(link) {
                 link.closing = true;
             }
+        }
+        if !self.peers.is_candidate_here() {
+            self.close_window();
         }
     }
 
