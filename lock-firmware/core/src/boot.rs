@@ -115,19 +115,18 @@ impl<F: Flash + Clone> Memory<F> {
                 BootError::Store
             }
         })?;
-        let boot = load::<u32, _>(&store, BOOT)?
-            .unwrap_or(0)
+        let boot = load_count(&store, BOOT)?
             .checked_add(1)
             .ok_or(BootError::Store)?;
-        let policy_epoch = load(&store, POLICY_EPOCH)?.unwrap_or(0);
+        let policy_epoch = load_count(&store, POLICY_EPOCH)?;
         let owner: Option<Owner> = load(&store, OWNER)?;
         let failures = Failures {
-            in_a_row: load(&store, FAILURES)?.unwrap_or(0),
-            unlogged: load(&store, UNLOGGED)?.unwrap_or(0),
+            in_a_row: load_count(&store, FAILURES)?,
+            unlogged: load_count(&store, UNLOGGED)?,
         };
         let peers = load_peers(&store, owner.as_ref())?;
-        let left_out = load(&store, LEFT_OUT)?.unwrap_or(0);
-        let marked = load::<u64, _>(&store, LOG_MARK)?.unwrap_or(0);
+        let left_out = load_number(&store, LEFT_OUT)?;
+        let marked = load_number(&store, LOG_MARK)?;
         let claimed = owner.as_ref().map_or(0, |owner| owner.log_seq);
 
         // Store and log are judged before the boot is counted: the count would have the next boot
@@ -147,7 +146,7 @@ impl<F: Flash + Clone> Memory<F> {
         save(
             &mut store,
             &[
-                (BOOT, Some(Value::Count(boot))),
+                (BOOT, Some(Value::Number(boot.into()))),
                 (LOG_MARK, Some(Value::Number(newest))),
             ],
         )
@@ -235,8 +234,8 @@ impl<F: Flash> Memory<F> {
         save(
             &mut self.store,
             &[
-                (FAILURES, Some(Value::Count(failures.in_a_row))),
-                (UNLOGGED, Some(Value::Count(failures.unlogged))),
+                (FAILURES, Some(Value::Number(failures.in_a_row.into()))),
+                (UNLOGGED, Some(Value::Number(failures.unlogged.into()))),
             ],
         )
     }
@@ -252,7 +251,7 @@ impl<F: Flash> Memory<F> {
         save(
             &mut self.store,
             &[
-                (POLICY_EPOCH, Some(Value::Count(policy_epoch))),
+                (POLICY_EPOCH, Some(Value::Number(policy_epoch.into()))),
                 (OWNER, None),
                 (PEER, None),
                 (PEER + 1, None),
@@ -266,7 +265,6 @@ impl<F: Flash> Memory<F> {
 /// A value of the store.
 #[derive(Clone, Copy)]
 enum Value<'a> {
-    Count(u32),
     Number(u64),
     Owner(&'a Owner),
     Peer(&'a PeerRecord),
@@ -279,7 +277,6 @@ impl<C> Encode<C> for Value<'_> {
         ctx: &mut C,
     ) -> Result<(), minicbor::encode::Error<W::Error>> {
         match self {
-            Self::Count(count) => count.encode(e, ctx),
             Self::Number(number) => number.encode(e, ctx),
             Self::Owner(owner) => owner.encode(e, ctx),
             Self::Peer(peer) => peer.encode(e, ctx),
@@ -321,6 +318,16 @@ where
     let value = decode_exact(bytes).map_err(|_| BootError::Store);
     buffer.zeroize();
     value.map(Some)
+}
+
+/// A number; 0 while it was never written.
+fn load_number<F: Flash>(store: &RecordStore<F>, key: u16) -> Result<u64, BootError> {
+    Ok(load(store, key)?.unwrap_or(0))
+}
+
+/// As [`load_number`], for numbers that are written from 32 bits.
+fn load_count<F: Flash>(store: &RecordStore<F>, key: u16) -> Result<u32, BootError> {
+    u32::try_from(load_number(store, key)?).map_err(|_| BootError::Store)
 }
 
 /// An owner without its device's record, or a peer without an owner, is no state that a claim or a
