@@ -94,14 +94,15 @@ impl Write for SameBytes<'_> {
     }
 }
 
-/// Gives a C-like enum its CBOR form: the number itself.
+/// Gives a C-like enum its CBOR form: the number itself. With `or Other` the enum has a variant
+/// `Other(u8)` that takes the numbers of later versions and encodes them again as they came.
 macro_rules! cbor_number {
-    ($name:ident { $($variant:ident = $number:literal),+ $(,)? }) => {
+    ($name:ident $(or $other:ident)? { $($variant:ident = $number:literal),+ $(,)? }) => {
         impl $name {
             /// The number on the wire.
             #[must_use]
             pub const fn number(self) -> u8 {
-                match self { $(Self::$variant => $number),+ }
+                match self { $(Self::$variant => $number,)+ $(Self::$other(number) => number,)? }
             }
 
             /// The variant with this number on the wire, if this version knows it.
@@ -126,11 +127,26 @@ macro_rules! cbor_number {
                 d: &mut minicbor::Decoder<'b>,
                 _: &mut C,
             ) -> Result<Self, minicbor::decode::Error> {
-                Self::from_number(d.u8()?).ok_or_else(|| {
+                let number = d.u8()?;
+                let known = Self::from_number(number);
+                $(let known = known.or(Some(Self::$other(number)));)?
+                known.ok_or_else(|| {
                     minicbor::decode::Error::message(concat!("unknown ", stringify!($name)))
                 })
             }
         }
+
+        $(
+            /// The stable name; for a number of a later version `other_` and the number.
+            impl core::fmt::Display for $name {
+                fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                    match self {
+                        Self::$other(number) => write!(f, "other_{number}"),
+                        known => f.write_str(known.name()),
+                    }
+                }
+            }
+        )?
     };
 }
 pub(crate) use cbor_number;

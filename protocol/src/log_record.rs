@@ -39,9 +39,17 @@ pub enum LogEvent {
     Refused,
     /// Records up to the number in `count` were freed by the audit key.
     Freed,
+    /// Places of the log's flash cannot be read and no power cut explains them; `count` says how
+    /// many. Records are missing there.
+    LogDamaged,
+    /// The log had no room for what happened without a command; `count` says how often since the
+    /// last such record.
+    LeftOut,
+    /// The number of a later version, unknown to this one. Not made for numbers that have a variant.
+    Other(u8),
 }
 
-cbor_number!(LogEvent {
+cbor_number!(LogEvent or Other {
     Boot = 1,
     Intent = 2,
     Outcome = 3,
@@ -54,6 +62,8 @@ cbor_number!(LogEvent {
     Strangers = 10,
     Refused = 11,
     Freed = 12,
+    LogDamaged = 13,
+    LeftOut = 14,
 });
 
 impl LogEvent {
@@ -73,6 +83,9 @@ impl LogEvent {
             Self::Strangers => "strangers",
             Self::Refused => "refused",
             Self::Freed => "freed",
+            Self::LogDamaged => "log_damaged",
+            Self::LeftOut => "left_out",
+            Self::Other(_) => "other",
         }
     }
 }

@@ -28,9 +28,12 @@ pub enum Verdict {
     Forgotten,
     /// Only ever the answer to a query: not seen so far, and until its expiry it still can be.
     NotSeen,
+    /// The number of a later version, unknown to this one: not `done`, and not `never executed`.
+    /// Not made for numbers that have a variant.
+    Other(u8),
 }
 
-cbor_number!(Verdict {
+cbor_number!(Verdict or Other {
     Done = 1,
     Failed = 2,
     Refused = 3,
@@ -44,7 +47,7 @@ impl Verdict {
     /// Whether nothing that comes later can change it.
     #[must_use]
     pub const fn is_final(self) -> bool {
-        !matches!(self, Self::Forgotten | Self::NotSeen)
+        !matches!(self, Self::Forgotten | Self::NotSeen | Self::Other(_))
     }
 
     /// The stable name, as in MQTT payloads and on the command line.
@@ -58,6 +61,7 @@ impl Verdict {
             Self::NotExecuted => "not_executed",
             Self::Forgotten => "forgotten",
             Self::NotSeen => "not_seen",
+            Self::Other(_) => "other",
         }
     }
 }

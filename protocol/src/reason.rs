@@ -60,13 +60,16 @@ pub enum Reason {
     NotSeen,
     /// Not for this peer.
     NotAllowed,
-    /// The record that would be freed is not the one named.
+    /// The log record that is named is not there, or is another one.
     WrongHead,
     /// This lock cannot do that.
     Unsupported,
+    /// The number of a later version, unknown to this one: nobody here can tell whether the bolt
+    /// moved, or whether trying again helps. Not made for numbers that have a variant.
+    Other(u8),
 }
 
-cbor_number!(Reason {
+cbor_number!(Reason or Other {
     None = 0,
     Form = 1,
     Signature = 2,
@@ -102,7 +105,10 @@ impl Reason {
     /// Whether the bolt may have moved for the command all the same.
     #[must_use]
     pub const fn may_have_succeeded(self) -> bool {
-        matches!(self, Self::Jammed | Self::Interrupted | Self::Forgotten)
+        matches!(
+            self,
+            Self::Jammed | Self::Interrupted | Self::Forgotten | Self::Other(_)
+        )
     }
 
     /// Whether the same wish, signed anew where needed, may succeed later.
@@ -159,6 +165,7 @@ impl Reason {
             Self::NotAllowed => "not_allowed",
             Self::WrongHead => "wrong_head",
             Self::Unsupported => "unsupported",
+            Self::Other(_) => "other",
         }
     }
 }

@@ -53,9 +53,11 @@ pub enum Cause {
     Boot,
     /// A sensor.
     Sensor,
+    /// The number of a later version, unknown to this one. Not made for numbers that have a variant.
+    Other(u8),
 }
 
-cbor_number!(Cause { Command = 1, AutoRelock = 2, ByHand = 3, Boot = 4, Sensor = 5 });
+cbor_number!(Cause or Other { Command = 1, AutoRelock = 2, ByHand = 3, Boot = 4, Sensor = 5 });
 
 impl Position {
     /// The stable name, as in MQTT payloads.
@@ -93,6 +95,7 @@ impl Cause {
             Self::ByHand => "by_hand",
             Self::Boot => "boot",
             Self::Sensor => "sensor",
+            Self::Other(_) => "other",
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A message is a CBOR array: its number, then its fields. Numbers are never used again.
 
-use minicbor::{Decode, Encode};
+use minicbor::{Decode, Decoder, Encode};
 
 use crate::codec::{CodecError, decode_report, encode};
 use crate::ids::{CommandId, Digest32, Nonce};
@@ -178,7 +178,7 @@ pub enum LockToHub<'b> {
         #[cbor(with = "minicbor::bytes")]
         statement: &'b [u8],
     },
-    /// A request other than a command was refused.
+    /// A request was refused, without a signed word about a command.
     #[n(10)]
     Refused {
         /// The number of the message that is refused.
@@ -213,6 +213,24 @@ impl<'b> HubToLock<'b> {
     pub fn decode(bytes: &'b [u8]) -> Result<Self, CodecError> {
         decode_report(bytes)
     }
+
+    /// The number of a message that only a later version knows. It is answered with
+    /// [`LockToHub::Refused`] and [`Reason::Unsupported`]; nothing is known about its fields.
+    #[must_use]
+    pub fn unknown_number(bytes: &[u8]) -> Option<u8> {
+        let mut decoder = Decoder::new(bytes);
+        if decoder.array().ok()? != Some(2) {
+            return None;
+        }
+        let number = decoder.u8().ok()?;
+        decoder.probe().array().ok()?;
+        decoder.skip().ok()?;
+        let is_known = (1..=Self::LAST).contains(&number);
+        (!is_known && decoder.position() == bytes.len()).then_some(number)
+    }
+
+    /// The highest number of this version.
+    const LAST: u8 = Self::ReportRequest.number();
 
     /// Its number on the wire.
     #[must_use]

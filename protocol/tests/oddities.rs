@@ -7,8 +7,10 @@ use drawbridge_protocol::grant::Rights;
 use drawbridge_protocol::hello::Prologue;
 use drawbridge_protocol::ids::{LockId, Nonce, OwnershipId};
 use drawbridge_protocol::link_message::{LinkMessage, MAX_LINK_MESSAGE};
-use drawbridge_protocol::outcome::Verdict;
+use drawbridge_protocol::log_record::{LogEvent, LogRecord};
+use drawbridge_protocol::outcome::{Outcome, Verdict};
 use drawbridge_protocol::reason::Reason;
+use drawbridge_protocol::report::{Cause, Report};
 use drawbridge_protocol::secret::BeaconKey;
 use drawbridge_protocol::session::Label;
 use drawbridge_protocol::tunnel::{HubToLock, LockToHub};
@@ -28,6 +30,35 @@ fn every_message_number_stands_first_in_its_bytes() {
             example.name
         );
     }
+}
+
+/// Guards: a request of a later version that costs its sender the link, and "unsupported" as an
+/// answer to bytes that are no request at all.
+#[test]
+fn a_number_of_a_later_version_is_told_from_a_broken_message() {
+    for number in 0..=u8::MAX {
+        let head: &[u8] = if number < 24 {
+            &[number]
+        } else {
+            &[0x18, number]
+        };
+        for body in [&[0x80][..], &[0x81, 0], &[0x82, 0xa1, 1, 2, 0x41, 9]] {
+            let bytes = [&[0x82], head, body].concat();
+            let unknown = (!(1..=10).contains(&number)).then_some(number);
+            assert_eq!(HubToLock::unknown_number(&bytes), unknown);
+            let longer = [&bytes[..], &[0]].concat();
+            assert_eq!(HubToLock::unknown_number(&longer), None);
+            assert_eq!(HubToLock::unknown_number(&bytes[..bytes.len() - 1]), None);
+        }
+        let no_fields = [&[0x82], head, &[0xa0]].concat();
+        assert_eq!(HubToLock::unknown_number(&no_fields), None);
+    }
+    for example in examples::hub_to_lock(Shape::Full) {
+        assert_eq!(HubToLock::unknown_number(&example.bytes), None);
+    }
+    assert_eq!(HubToLock::unknown_number(&[0x82, 0x19, 1, 0, 0x80]), None);
+    let deep = [&[0x82, 0x0b][..], &vec![0x81; 100_000]].concat();
+    assert_eq!(HubToLock::unknown_number(&deep), None);
 }
 
 #[test]
@@ -98,6 +129,53 @@ fn every_reason_says_whether_it_may_have_moved_the_bolt() {
     }
     assert!(Verdict::Done.is_final() && Verdict::NotExecuted.is_final());
     assert!(!Verdict::NotSeen.is_final() && !Verdict::Forgotten.is_final());
+}
+
+/// Guards: a lock with one reason more than its hub, whose signed outcomes and whole log the hub can
+/// no longer read; and a hub that takes a verdict it does not know for `done`.
+#[test]
+fn numbers_of_a_later_version_are_read_kept_and_trusted_with_nothing() {
+    let lock = fixture::lock_identity();
+    for number in 0..=u8::MAX {
+        let reason = Reason::from_number(number).unwrap_or(Reason::Other(number));
+        let verdict = Verdict::from_number(number).unwrap_or(Verdict::Other(number));
+        let cause = Cause::from_number(number).unwrap_or(Cause::Other(number));
+        let event = LogEvent::from_number(number).unwrap_or(LogEvent::Other(number));
+        assert_eq!(
+            [
+                reason.number(),
+                verdict.number(),
+                cause.number(),
+                event.number()
+            ],
+            [number; 4]
+        );
+
+        let mut outcome = fixture::outcome(Shape::Full);
+        (outcome.reason, outcome.verdict) = (reason, verdict);
+        let signed = fixture::bytes(|out| outcome.sign(&lock, out));
+        assert_eq!(Outcome::verify(&signed, &lock.public()), Ok(outcome));
+        let mut report = fixture::report(Shape::Full);
+        report.cause = cause;
+        let signed = fixture::bytes(|out| report.sign(&lock, out));
+        assert_eq!(Report::verify(&signed, &lock.public()), Ok(report));
+        // A record is strict: it is read only if what was understood gives the same bytes again.
+        let mut record = fixture::log_record(Shape::Full, &[7; 200]);
+        (record.event, record.cause, record.reason) = (event, cause, Some(reason));
+        let bytes = fixture::bytes(|out| record.encode(out));
+        assert_eq!(LogRecord::decode(&bytes), Ok(record));
+
+        if let Verdict::Other(_) = verdict {
+            assert!(!verdict.is_final() && verdict != Verdict::Done);
+            assert_eq!(verdict.to_string(), format!("other_{number}"));
+        }
+        if let Reason::Other(_) = reason {
+            assert!(reason.may_have_succeeded() && !reason.is_temporary());
+            assert_eq!(reason.to_string(), format!("other_{number}"));
+        } else {
+            assert_eq!(reason.to_string(), reason.name());
+        }
+    }
 }
 
 #[test]

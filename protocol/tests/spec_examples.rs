@@ -176,7 +176,7 @@ fn every_number_of_a_reason_and_a_verdict_stands_in_the_spec() {
             rows += 1;
         }
     }
-    assert!(rows >= 29 + 7 + 12);
+    assert!(rows >= 29 + 7 + 14);
 }
 
 #[test]

@@ -247,7 +247,7 @@ impl Act<'_> {
             // The lock cannot tell, or has not seen it yet: what follows may still settle it.
             Judgement::Settled(settled) => {
                 heard.taken = true;
-                heard.last = Some(settled.outcome.verdict.name().to_owned());
+                heard.last = Some(settled.outcome.verdict.to_string());
                 return None;
             }
             Judgement::Forged => {

@@ -133,10 +133,10 @@ pub(super) fn line_value(line: &Line) -> Value {
             "seq": entry.seq,
             "boot": entry.boot,
             "time_ms": entry.time_ms,
-            "event": entry.event.name(),
-            "cause": entry.cause.name(),
+            "event": entry.event.to_string(),
+            "cause": entry.cause.to_string(),
             "position": entry.position.map(|position| position.name()),
-            "reason": entry.reason.map(|reason| reason.name()),
+            "reason": entry.reason.map(|reason| reason.to_string()),
             "count": entry.count,
             "command": entry.command.map(|command| command.to_string()),
             "actor": entry.actor.map(|actor| actor.to_string()),
@@ -177,11 +177,15 @@ fn entry_text(entry: &Entry, keys: &OwnerKeys) -> String {
         seconds / 60 % 60,
         seconds % 60
     );
-    let mut text = format!("{:>6}  {time:<20}  {:<13}", entry.seq, entry.event.name());
+    let mut text = format!(
+        "{:>6}  {time:<20}  {:<13}",
+        entry.seq,
+        entry.event.to_string()
+    );
     if let Some(position) = entry.position {
         text.push_str(&format!("  {}", position.name()));
     }
-    text.push_str(&format!("  by {}", entry.cause.name()));
+    text.push_str(&format!("  by {}", entry.cause));
     if let Some(actor) = entry.actor {
         let who = if actor == keys.identity.public() {
             "you".to_owned()
@@ -191,7 +195,7 @@ fn entry_text(entry: &Entry, keys: &OwnerKeys) -> String {
         text.push_str(&format!(" of {who}"));
     }
     if let Some(reason) = entry.reason.filter(|reason| reason.name() != "none") {
-        text.push_str(&format!("  ({})", reason.name()));
+        text.push_str(&format!("  ({reason})"));
     }
     if let Some(count) = entry.count {
         text.push_str(&format!("  x{count}"));

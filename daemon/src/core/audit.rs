@@ -199,6 +199,8 @@ impl Hub {
                 | LogEvent::BatteryLow
                 | LogEvent::Overwritten
                 | LogEvent::FactoryReset
+                | LogEvent::LogDamaged
+                | LogEvent::LeftOut
         );
         if !is_alarm {
             return;

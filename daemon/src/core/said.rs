@@ -139,7 +139,7 @@ impl Hub {
         let fields = vec![
             ("lock", id.to_string()),
             ("request", request.to_string()),
-            ("reason", reason.name().to_owned()),
+            ("reason", reason.to_string()),
         ];
         self.journal(Level::Warn, "request_refused", fields);
         match what {

@@ -55,7 +55,7 @@ impl Hub {
             "tamper": if report.tamper { "ON" } else { "OFF" },
             "seq": report.log_seq,
             "at": now.rfc3339(),
-            "source": report.cause.name(),
+            "source": report.cause.to_string(),
             "report": base64(statement),
         });
         lock.state = Some(state.clone());

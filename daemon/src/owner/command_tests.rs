@@ -102,12 +102,11 @@ fn i3_only_the_locks_own_no_lets_a_second_command_be_signed() {
         Verdict::NotExecuted,
         Verdict::Forgotten,
         Verdict::NotSeen,
+        Verdict::Other(99),
     ];
     for verdict in verdicts {
         for number in 0..=u8::MAX {
-            let Some(reason) = Reason::from_number(number) else {
-                continue;
-            };
+            let reason = Reason::from_number(number).unwrap_or(Reason::Other(number));
             let report = lock.signed_outcome(&record, sent.id, verdict, reason);
             let Judgement::Settled(settled) = judge(&record, &sent, Some(&report)) else {
                 panic!("{verdict:?} {reason:?} is the lock's word")

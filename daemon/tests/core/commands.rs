@@ -3,6 +3,8 @@
 use drawbridge_daemon::core::{AckToken, CloudEvent, HubEvent, Tree};
 use drawbridge_protocol::command::{Action, Command};
 use drawbridge_protocol::ids::Digest32;
+use drawbridge_protocol::outcome::Verdict;
+use drawbridge_protocol::reason::Reason;
 use serde_json::json;
 
 use super::lock_double::Cut;
@@ -437,29 +439,34 @@ fn grant_is_presented_anew_when_the_lock_does_not_know_it() {
     assert_eq!(world.locks[0].actuations[&id], 1);
 }
 
-/// The log decides when the index of intents no longer reaches back. Guards: "failed" for a bolt
-/// that moved, and "done" for one that nobody has seen move.
+/// The log decides when the index of intents no longer reaches back, and when the lock's verdict is
+/// one of a later version. Guards: "failed" for a bolt that moved, and "done" for one that nobody
+/// has seen move.
 #[test]
 fn forgotten_command_is_decided_by_the_log() {
-    for was_read in [true, false] {
-        let mut world = World::ready(1);
-        let cut = if was_read {
-            Cut::BeforeAnswer
-        } else {
-            Cut::BeforeReading
-        };
-        world.locks[0].cuts = vec![cut];
-        world.locks[0].is_forgetful = true;
-        let id = world.send_command(0, 1);
-        world.run(10_000);
-        let finals = world.finals(id);
-        assert_eq!(finals.len(), 1);
-        if was_read {
-            assert_eq!(finals[0]["status"], "done");
-        } else {
-            assert_eq!(finals[0]["status"], "failed");
-            assert_eq!(finals[0]["reason"], "forgotten");
-            assert_eq!(finals[0]["may_have_succeeded"], true);
+    let forgotten = (Verdict::Forgotten, Reason::Forgotten);
+    let of_later_version = (Verdict::Other(99), Reason::Other(98));
+    for forgets_as in [forgotten, of_later_version] {
+        for was_read in [true, false] {
+            let mut world = World::ready(1);
+            let cut = if was_read {
+                Cut::BeforeAnswer
+            } else {
+                Cut::BeforeReading
+            };
+            world.locks[0].cuts = vec![cut];
+            world.locks[0].forgets_as = Some(forgets_as);
+            let id = world.send_command(0, 1);
+            world.run(10_000);
+            let finals = world.finals(id);
+            assert_eq!(finals.len(), 1);
+            if was_read {
+                assert_eq!(finals[0]["status"], "done");
+            } else {
+                assert_eq!(finals[0]["status"], "failed");
+                assert_eq!(finals[0]["reason"], "forgotten");
+                assert_eq!(finals[0]["may_have_succeeded"], true);
+            }
         }
     }
 }

@@ -79,7 +79,7 @@ pub(crate) struct LockDouble {
     /// Answers with another command's outcome, correctly signed.
     pub(crate) mixes_answers: bool,
     /// Has lost its index of intents: the log is all that is left.
-    pub(crate) is_forgetful: bool,
+    pub(crate) forgets_as: Option<(Verdict, Reason)>,
     /// Offers a new generation in each new session.
     pub(crate) rotates: bool,
     /// Forgets what it offered, as after a power cut before it was kept.
@@ -117,7 +117,7 @@ impl LockDouble {
             cuts: Vec::new(),
             forges_outcomes: false,
             mixes_answers: false,
-            is_forgetful: false,
+            forgets_as: None,
             rotates: false,
             loses_offers: false,
             offered: None,
@@ -558,11 +558,13 @@ impl LockDouble {
 
     fn query(&mut self, statement: &[u8]) -> Vec<Vec<u8>> {
         let read = Command::read(statement).unwrap();
-        let (verdict, reason) = match self.decided.get(&read.id) {
-            _ if self.is_forgetful => (Verdict::Forgotten, Reason::Forgotten),
-            Some(decided) => *decided,
-            None if read.command.epoch != self.epoch => (Verdict::NotExecuted, Reason::NotSeen),
-            None => (Verdict::NotSeen, Reason::NotSeen),
+        let (verdict, reason) = match (self.forgets_as, self.decided.get(&read.id)) {
+            (Some(forgotten), _) => forgotten,
+            (None, Some(decided)) => *decided,
+            (None, None) if read.command.epoch != self.epoch => {
+                (Verdict::NotExecuted, Reason::NotSeen)
+            }
+            (None, None) => (Verdict::NotSeen, Reason::NotSeen),
         };
         self.answer(read.id, verdict, reason, true)
     }

@@ -52,6 +52,28 @@ pub(crate) struct Underway {
     pub(crate) to: Recipients,
 }
 
+/// Failed tries of the lock itself, one after the other, after which it waits for somebody.
+const RELOCK_TRIES: u8 = 3;
+
+/// What the motor is to be told next. **Only [`Lock::drive`] can have it started.**
+#[derive(Debug, Default)]
+pub(crate) struct MotorOrder(Option<Motor>);
+
+impl MotorOrder {
+    /// Private to this file.
+    const fn start(&mut self, order: Motor) {
+        self.0 = Some(order);
+    }
+
+    pub(crate) const fn stop(&mut self) {
+        self.0 = Some(Motor::Stop);
+    }
+
+    pub(crate) const fn take(&mut self) -> Option<Motor> {
+        self.0.take()
+    }
+}
+
 /// The motor at work.
 #[derive(Debug)]
 pub(crate) struct Actuation {
@@ -60,6 +82,8 @@ pub(crate) struct Actuation {
     pub(crate) deadline_ms: u64,
     /// The bolt was stuck when the motor started: only a sensor can tell that it still is.
     was_jammed: bool,
+    /// The log had room for the intent.
+    is_logged: bool,
     /// Nothing for a local cause.
     pub(crate) ordered: Option<Underway>,
 }
@@ -99,14 +123,25 @@ impl<F: Flash> Lock<F> {
         intent.evidence = ordered.map(|ordered| ordered.statement);
         // `write` returns once the record was read back from flash.
         let seq = match self.memory.history.write(&intent, room, now_ms) {
-            Ok(Some(seq)) => seq,
+            Ok(Some(seq)) => Some(seq),
+            // A full log must not keep the door unlocked: the turn is counted instead, just as
+            // durably.
+            Ok(None) if room == Room::Local => {
+                self.left_out = self.left_out.saturating_add(1);
+                if self.memory.save_left_out(self.left_out).is_err() {
+                    self.halt();
+                    return Err(Reason::Storage);
+                }
+                None
+            }
             Ok(None) | Err(LogError::Full) => return Err(Reason::LogFull),
             Err(_) => {
                 self.halt();
                 return Err(Reason::Storage);
             }
         };
-        if let Some(ordered) = ordered {
+        if let (Some(ordered), Some(seq)) = (ordered, seq) {
+            self.relock_failures = 0;
             self.memory
                 .intents
                 .begin(ordered.command, ordered.digest, seq);
@@ -116,6 +151,7 @@ impl<F: Flash> Lock<F> {
             cause,
             deadline_ms: now_ms + u64::from(self.settings.motor_timeout_ms),
             was_jammed: self.sensors.position == Position::Jammed,
+            is_logged: seq.is_some(),
             ordered: ordered.map(|ordered| {
                 let mut to = Recipients::default();
                 to.add(ordered.from);
@@ -128,7 +164,8 @@ impl<F: Flash> Lock<F> {
             }),
         });
         self.relock_at_ms = None;
-        self.motor = Some(order);
+        self.coasting_until_ms = None;
+        self.motor.start(order);
         Ok(())
     }
 
@@ -147,12 +184,27 @@ impl<F: Flash> Lock<F> {
         let Some(act) = self.actuation.take() else {
             return;
         };
-        self.motor = Some(Motor::Stop);
+        self.motor.stop();
+        // What the motor set in motion comes to rest by itself, and no hand did it.
+        self.coasting_until_ms = (reason != Reason::None)
+            .then(|| now_ms.saturating_add(self.settings.motor_timeout_ms.into()));
+        if act.cause == Cause::AutoRelock {
+            self.relock_failures = match reason {
+                Reason::None => 0,
+                _ => self.relock_failures.saturating_add(1),
+            };
+        }
+        let room = match act.ordered {
+            Some(_) => Room::Owner,
+            None => Room::LocalOutcome,
+        };
         let mut outcome = Entry::new(LogEvent::Outcome, act.cause);
         outcome.command = act.ordered.map(|ordered| ordered.command);
         outcome.position = Some(self.sensors.position);
         outcome.reason = (reason != Reason::None).then_some(reason);
-        self.note(&outcome, Room::Owner, now_ms);
+        if act.is_logged {
+            self.note(&outcome, room, now_ms);
+        }
         if self.halted {
             return;
         }
@@ -185,13 +237,13 @@ impl<F: Flash> Lock<F> {
     }
 
     /// Decides when the bolt is to be thrown by itself: some time after it was drawn, and not
-    /// while the door is open.
+    /// while the door is open. A bolt that does not go is not tried for ever.
     pub(crate) fn plan_relock(&mut self, now_ms: u64) {
         let due = self.sensors.position == Position::Unlocked && self.sensors.door != Door::Open;
         self.relock_at_ms = self
             .settings
             .auto_relock_ms
-            .filter(|_| due && self.is_at_rest())
+            .filter(|_| due && self.is_at_rest() && self.relock_failures < RELOCK_TRIES)
             .map(|after| now_ms + u64::from(after));
     }
 
@@ -201,6 +253,6 @@ impl<F: Flash> Lock<F> {
         }
         self.relock_at_ms = None;
         // A bolt that cannot be thrown now is seen in the next report; there is nobody to tell.
-        let _ = self.drive(Position::Locked, None, Room::Owner, now_ms);
+        let _ = self.drive(Position::Locked, None, Room::Local, now_ms);
     }
 }

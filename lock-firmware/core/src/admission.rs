@@ -184,7 +184,15 @@ impl<F: Flash> Lock<F> {
 
     /// "Never executed" is only said while the index would know: else nobody can tell any more.
     fn never_executed(&self, read: &ReadCommand<'_>, ending: Ending) -> Ending {
-        if self.memory.intents.reaches(read.command.log_position) {
+        // Whoever signed it, a command of this run was not executed before the run began: holders
+        // who may not view do not know where the log stands, and sign on 0.
+        let signed_on = if read.command.epoch == self.epoch {
+            read.command.log_position.max(self.epoch_from)
+        } else {
+            read.command.log_position
+        };
+        let newest = self.memory.history.newest();
+        if self.memory.intents.reaches(signed_on, newest) {
             ending
         } else {
             Ending {
@@ -283,7 +291,13 @@ impl<F: Flash> Lock<F> {
         match driven {
             Ok(()) => Answer::Later,
             Err(reason) => {
-                let ending = self.never_executed(read, refused(reason));
+                // Never a command of this run that was signed on a record which is not there yet
+                // has got further than here, so the index need not know it.
+                let ending = if reason == Reason::WrongHead {
+                    refused(reason)
+                } else {
+                    self.never_executed(read, refused(reason))
+                };
                 let intents = &self.memory.intents;
                 self.decided
                     .remember(&holder, read.id, read.digest, ending, now_ms, intents);
@@ -364,6 +378,10 @@ impl<F: Flash> Lock<F> {
         }
         if command.expiry_ms > now_ms.saturating_add(ahead) {
             return Err(Reason::TooFarAhead);
+        }
+        // It would put itself outside of what the index of intents can tell.
+        if command.log_position > self.memory.history.newest() {
+            return Err(Reason::WrongHead);
         }
         if command.counter <= self.decided.counter(&signer.identity) {
             return Err(Reason::Counter);

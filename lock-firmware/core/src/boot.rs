@@ -29,6 +29,10 @@ const OWNER: u16 = 3;
 const FAILURES: u16 = 4;
 /// Store key of the pairing failures that are not in the log yet.
 const UNLOGGED: u16 = 5;
+/// Store key of the newest log record at the last boot: a log that ends before it has lost records.
+const LOG_MARK: u16 = 6;
+/// Store key of what got no record for want of room, if a turn of the bolt is among it.
+const LEFT_OUT: u16 = 7;
 /// Store key of the first peer; the others follow.
 const PEER: u16 = 16;
 /// Peers that can be enrolled: all places but the candidate's.
@@ -42,7 +46,7 @@ pub enum BootError {
     Layout,
     /// The critical records cannot be read, or contradict each other.
     Store,
-    /// The log cannot be read.
+    /// The log cannot be read, or ends before a record that is known to have been in it.
     Log,
     /// Power was lost while starting; start again.
     PowerLost,
@@ -85,6 +89,8 @@ pub(crate) struct Restored<F> {
     pub(crate) policy_epoch: u32,
     pub(crate) peers: Peers,
     pub(crate) failures: Failures,
+    /// What got no record so far.
+    pub(crate) left_out: u64,
 }
 
 impl<F: Flash + Clone> Memory<F> {
@@ -109,25 +115,42 @@ impl<F: Flash + Clone> Memory<F> {
                 BootError::Store
             }
         })?;
-        let boot = load::<u32, _>(&store, BOOT)?
-            .unwrap_or(0)
+        let boot = load_count(&store, BOOT)?
             .checked_add(1)
             .ok_or(BootError::Store)?;
-        let policy_epoch = load(&store, POLICY_EPOCH)?.unwrap_or(0);
+        let policy_epoch = load_count(&store, POLICY_EPOCH)?;
         let owner: Option<Owner> = load(&store, OWNER)?;
         let failures = Failures {
-            in_a_row: load(&store, FAILURES)?.unwrap_or(0),
-            unlogged: load(&store, UNLOGGED)?.unwrap_or(0),
+            in_a_row: load_count(&store, FAILURES)?,
+            unlogged: load_count(&store, UNLOGGED)?,
         };
         let peers = load_peers(&store, owner.as_ref())?;
-        save(&mut store, &[(BOOT, Some(Value::Count(boot)))]).map_err(|()| BootError::PowerLost)?;
+        let left_out = load_number(&store, LEFT_OUT)?;
+        let marked = load_number(&store, LOG_MARK)?;
+        let claimed = owner.as_ref().map_or(0, |owner| owner.log_seq);
 
+        // Store and log are judged before the boot is counted: the count would have the next boot
+        // take what is left for all that there was.
         let ring = LogRing::mount(log_region).map_err(log_error)?;
         // The boot is counted before anything is logged, so a log without a count means that the
         // store lost its only page: a lock whose owner was forgotten, not a new one.
-        if boot == 1 && ring.newest().is_some() {
+        if boot == 1 && ring.next_seq() > 1 {
             return Err(BootError::Store);
         }
+        // A log that is shorter than it was would give its numbers again, and call undone what the
+        // lost records were about.
+        if ring.next_seq() <= marked.max(claimed) {
+            return Err(BootError::Log);
+        }
+        let newest = ring.next_seq().saturating_sub(1);
+        save(
+            &mut store,
+            &[
+                (BOOT, Some(Value::Number(boot.into()))),
+                (LOG_MARK, Some(Value::Number(newest))),
+            ],
+        )
+        .map_err(|()| BootError::PowerLost)?;
         let (mut history, mut intents) = History::open(ring, boot).map_err(log_error)?;
         if let Some(open) = intents.open().copied() {
             let mut entry = Entry::new(LogEvent::Outcome, Cause::Boot);
@@ -141,7 +164,16 @@ impl<F: Flash + Clone> Memory<F> {
             let mut entry = Entry::new(LogEvent::Outcome, Cause::Boot);
             entry.reason = Some(INTERRUPTED.reason);
             entry.position = Some(position);
-            history.write(&entry, Room::Owner, 0).map_err(log_error)?;
+            history
+                .write(&entry, Room::LocalOutcome, 0)
+                .map_err(log_error)?;
+        }
+        if history.damage() > 0 {
+            let mut damaged = Entry::new(LogEvent::LogDamaged, Cause::Boot);
+            damaged.count = Some(history.damage().into());
+            history
+                .write(&damaged, Room::Optional, 0)
+                .map_err(log_error)?;
         }
         let mut started = Entry::new(LogEvent::Boot, Cause::Boot);
         started.position = Some(position);
@@ -160,6 +192,7 @@ impl<F: Flash + Clone> Memory<F> {
             policy_epoch,
             peers,
             failures,
+            left_out,
         })
     }
 }
@@ -201,10 +234,16 @@ impl<F: Flash> Memory<F> {
         save(
             &mut self.store,
             &[
-                (FAILURES, Some(Value::Count(failures.in_a_row))),
-                (UNLOGGED, Some(Value::Count(failures.unlogged))),
+                (FAILURES, Some(Value::Number(failures.in_a_row.into()))),
+                (UNLOGGED, Some(Value::Number(failures.unlogged.into()))),
             ],
         )
+    }
+
+    /// Makes the count of what got no record durable; none is none.
+    pub(crate) fn save_left_out(&mut self, count: u64) -> Result<(), ()> {
+        let count = (count > 0).then_some(Value::Number(count));
+        save(&mut self.store, &[(LEFT_OUT, count)])
     }
 
     /// Erases owner and peers and raises the policy epoch, as one batch. Pairing failures stay.
@@ -212,7 +251,7 @@ impl<F: Flash> Memory<F> {
         save(
             &mut self.store,
             &[
-                (POLICY_EPOCH, Some(Value::Count(policy_epoch))),
+                (POLICY_EPOCH, Some(Value::Number(policy_epoch.into()))),
                 (OWNER, None),
                 (PEER, None),
                 (PEER + 1, None),
@@ -226,7 +265,7 @@ impl<F: Flash> Memory<F> {
 /// A value of the store.
 #[derive(Clone, Copy)]
 enum Value<'a> {
-    Count(u32),
+    Number(u64),
     Owner(&'a Owner),
     Peer(&'a PeerRecord),
 }
@@ -238,7 +277,7 @@ impl<C> Encode<C> for Value<'_> {
         ctx: &mut C,
     ) -> Result<(), minicbor::encode::Error<W::Error>> {
         match self {
-            Self::Count(count) => count.encode(e, ctx),
+            Self::Number(number) => number.encode(e, ctx),
             Self::Owner(owner) => owner.encode(e, ctx),
             Self::Peer(peer) => peer.encode(e, ctx),
         }
@@ -279,6 +318,16 @@ where
     let value = decode_exact(bytes).map_err(|_| BootError::Store);
     buffer.zeroize();
     value.map(Some)
+}
+
+/// A number; 0 while it was never written.
+fn load_number<F: Flash>(store: &RecordStore<F>, key: u16) -> Result<u64, BootError> {
+    Ok(load(store, key)?.unwrap_or(0))
+}
+
+/// As [`load_number`], for numbers that are written from 32 bits.
+fn load_count<F: Flash>(store: &RecordStore<F>, key: u16) -> Result<u32, BootError> {
+    u32::try_from(load_number(store, key)?).map_err(|_| BootError::Store)
 }
 
 /// An owner without its device's record, or a peer without an owner, is no state that a claim or a

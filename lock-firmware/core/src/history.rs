@@ -21,6 +21,11 @@ pub(crate) enum Room {
     Guest,
     /// Written always: the oldest records are given up for it, and the log says so.
     Owner,
+    /// What the lock does by itself: written while there is room for the longest record, so that
+    /// the outcome finds room behind its intent; left out after.
+    Local,
+    /// The outcome of that: written wherever it fits.
+    LocalOutcome,
     /// Written while there is room for guests; left out after.
     Optional,
 }
@@ -132,6 +137,11 @@ impl<F: Flash> History<F> {
         self.ring.usage()
     }
 
+    /// Places that no power cut explains, found when the ring was mounted.
+    pub(crate) const fn damage(&self) -> u32 {
+        self.ring.damage()
+    }
+
     /// Whether a guest's command must be refused for lack of room.
     pub(crate) fn is_closed_to_guests(&self) -> bool {
         self.ring.usage() >= GUEST_LIMIT || self.ring.is_full()
@@ -147,6 +157,13 @@ impl<F: Flash> History<F> {
         match room {
             Room::Optional if self.is_closed_to_guests() => return Ok(None),
             Room::Guest if self.is_closed_to_guests() => return Err(LogError::Full),
+            Room::Local if self.ring.is_full() => return Ok(None),
+            Room::LocalOutcome => {
+                return match self.append(entry, now_ms) {
+                    Err(LogError::Full) => Ok(None),
+                    written => written.map(Some),
+                };
+            }
             _ => {}
         }
         if room == Room::Owner && self.ring.is_full() {
@@ -158,7 +175,7 @@ impl<F: Flash> History<F> {
         self.append(entry, now_ms).map(Some)
     }
 
-    /// Writes the outcome of what has begun: it always finds room, because [`Self::write`] left some.
+    /// The outcome of what has begun always finds room, because [`Self::write`] left some.
     fn append(&mut self, entry: &Entry<'_>, now_ms: u64) -> Result<u64, LogError> {
         let record = LogRecord {
             seq: self.ring.next_seq(),
@@ -187,9 +204,9 @@ impl<F: Flash> History<F> {
         self.ring.read(seq, out)
     }
 
-    /// Frees records up to `seq`, if the record of that number has the hash `head`. The page with
-    /// the newest record stays, so that the chain has something to hang on.
-    pub(crate) fn free(&mut self, seq: u64, head: &Digest32) -> Result<(), Reason> {
+    /// Frees records up to `seq`, if the record of that number has the hash `head`, and returns how
+    /// many went. The page with the newest record stays, so that the chain has something to hang on.
+    pub(crate) fn free(&mut self, seq: u64, head: &Digest32) -> Result<u64, Reason> {
         let mut buffer = [0; MAX_LOG_RECORD];
         let len = match self.ring.read(seq, &mut buffer) {
             Err(LogError::DamagedRecord(_)) => None,
@@ -201,10 +218,7 @@ impl<F: Flash> History<F> {
         if Digest32::of(bytes) != *head {
             return Err(Reason::WrongHead);
         }
-        self.ring
-            .free_to(seq)
-            .map(|_| ())
-            .map_err(|_| Reason::Storage)
+        self.ring.free_to(seq).map_err(|_| Reason::Storage)
     }
 }
 

@@ -107,8 +107,9 @@ impl Intents {
     }
 
     /// Whether a command signed when `log_position` was the newest record would be in the index
-    /// had it been executed.
-    pub(crate) const fn reaches(&self, log_position: u64) -> bool {
-        log_position.saturating_add(1) >= self.complete_from
+    /// had it been executed. A position behind `newest`, the newest record of all, is nobody's
+    /// knowledge, and the index vouches for nothing there.
+    pub(crate) const fn reaches(&self, log_position: u64, newest: u64) -> bool {
+        log_position <= newest && log_position.saturating_add(1) >= self.complete_from
     }
 }

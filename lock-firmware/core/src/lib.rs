@@ -35,6 +35,7 @@ pub mod flash;
 mod grants;
 mod history;
 mod intents;
+mod left_out;
 mod links;
 mod lock;
 pub mod log_ring;

@@ -7,7 +7,7 @@ use drawbridge_protocol::log_record::LogEvent;
 use drawbridge_protocol::report::{Cause, Position};
 use drawbridge_protocol::secret::SetupKeys;
 
-use crate::actuation::Actuation;
+use crate::actuation::{Actuation, MotorOrder};
 use crate::back_off::BackOff;
 use crate::boot::{BootError, Memory};
 use crate::bucket::Bucket;
@@ -20,7 +20,7 @@ use crate::links::{Link, LinkId, Links};
 use crate::output::Outbound;
 use crate::owner::Owner;
 use crate::peers::Peers;
-use crate::sensors::{Motor, Sensors};
+use crate::sensors::Sensors;
 use crate::window::Window;
 
 /// Held this long, in milliseconds, the button inside means a factory reset.
@@ -40,6 +40,8 @@ pub struct Lock<F> {
     pub(crate) settings: Settings,
     pub(crate) memory: Memory<F>,
     pub(crate) epoch: LockEpoch,
+    /// The newest log record when the epoch began.
+    pub(crate) epoch_from: u64,
     pub(crate) owner: Option<Owner>,
     pub(crate) policy_epoch: u32,
     pub(crate) peers: Peers,
@@ -51,7 +53,13 @@ pub struct Lock<F> {
     pub(crate) actuation: Option<Actuation>,
     pub(crate) sensors: Sensors,
     pub(crate) relock_at_ms: Option<u64>,
-    pub(crate) motor: Option<Motor>,
+    /// Tries of the lock itself to throw the bolt that failed since somebody did something.
+    pub(crate) relock_failures: u8,
+    /// The motor stopped away from its goal: the next reading until then is of its making.
+    pub(crate) coasting_until_ms: Option<u64>,
+    pub(crate) motor: MotorOrder,
+    /// What got no record for want of room since that was last written down.
+    pub(crate) left_out: u64,
     pub(crate) handshakes: Bucket,
     pub(crate) refusals: Bucket,
     /// Refusals since the last one that was written down.
@@ -128,6 +136,7 @@ impl<F: Flash + Clone> Lock<F> {
             factory,
             settings,
             epoch,
+            epoch_from: restored.memory.history.newest(),
             owner: restored.owner,
             policy_epoch: restored.policy_epoch,
             peers: restored.peers,
@@ -140,7 +149,10 @@ impl<F: Flash + Clone> Lock<F> {
             actuation: None,
             sensors,
             relock_at_ms: None,
-            motor: None,
+            relock_failures: 0,
+            coasting_until_ms: None,
+            motor: MotorOrder::default(),
+            left_out: restored.left_out,
             handshakes: Bucket::new(HANDSHAKE_BURST, HANDSHAKE_REFILL_MS),
             refusals: Bucket::new(REFUSAL_BURST, REFUSAL_REFILL_MS),
             refused: 0,
@@ -150,6 +162,7 @@ impl<F: Flash + Clone> Lock<F> {
             halted: false,
         };
         lock.plan_relock(0);
+        lock.tell_left_out(0);
         Ok(lock)
     }
 }
@@ -192,6 +205,9 @@ impl<F: Flash> Lock<F> {
                     live.link = None;
                 }
             }
+        }
+        if self.window.is_none() && !self.peers.is_candidate_here() {
+            self.close_window();
         }
     }
 
@@ -239,29 +255,36 @@ impl<F: Flash> Lock<F> {
         }
         let before = core::mem::replace(&mut self.sensors, sensors);
         if sensors.tamper && !before.tamper {
-            self.note(
-                &Entry::new(LogEvent::Tamper, Cause::Sensor),
-                Room::Optional,
-                now_ms,
-            );
+            self.note_sensed(&Entry::new(LogEvent::Tamper, Cause::Sensor), now_ms);
         }
         let weak = |battery| battery < crate::sensors::MOTOR_BATTERY_FLOOR;
         if weak(sensors.battery) && !weak(before.battery) {
-            self.note(
-                &Entry::new(LogEvent::BatteryLow, Cause::Sensor),
-                Room::Optional,
-                now_ms,
-            );
+            self.note_sensed(&Entry::new(LogEvent::BatteryLow, Cause::Sensor), now_ms);
+        }
+        if sensors.door != before.door {
+            self.relock_failures = 0;
         }
         if self.actuation.is_some() {
             self.watch_motor(true, now_ms);
-        } else if sensors.position != before.position {
-            let mut moved = Entry::new(LogEvent::MovedByHand, Cause::ByHand);
-            moved.position = Some(sensors.position);
-            self.note(&moved, Room::Optional, now_ms);
-            self.plan_relock(now_ms);
-            self.announce(Cause::ByHand, None);
-            return;
+        } else {
+            let coasted = self
+                .coasting_until_ms
+                .take()
+                .is_some_and(|until| now_ms < until);
+            if sensors.position != before.position {
+                let cause = if coasted {
+                    Cause::Sensor
+                } else {
+                    let mut moved = Entry::new(LogEvent::MovedByHand, Cause::ByHand);
+                    moved.position = Some(sensors.position);
+                    self.note_sensed(&moved, now_ms);
+                    self.relock_failures = 0;
+                    Cause::ByHand
+                };
+                self.plan_relock(now_ms);
+                self.announce(cause, None);
+                return;
+            }
         }
         if sensors.door != before.door {
             self.plan_relock(now_ms);
@@ -324,6 +347,7 @@ impl<F: Flash> Lock<F> {
         }
         self.watch_motor(false, now_ms);
         self.relock_if_due(now_ms);
+        self.tell_left_out(now_ms);
     }
 
     /// When [`Self::handle_time`] is due at the latest, in milliseconds since boot.
@@ -396,7 +420,7 @@ impl<F: Flash> Lock<F> {
     pub(crate) fn halt(&mut self) {
         self.halted = true;
         self.actuation = None;
-        self.motor = Some(Motor::Stop);
+        self.motor.stop();
     }
 
     /// Ends a link of somebody who has no business here, with the one code that tells nothing.

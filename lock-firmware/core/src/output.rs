@@ -11,6 +11,7 @@ use drawbridge_protocol::receipt::Receipt;
 use drawbridge_protocol::report::Cause;
 use drawbridge_protocol::session::{Label, MAX_AGE_MS};
 use heapless::Deque;
+use zeroize::Zeroizing;
 
 use crate::flash::Flash;
 use crate::intents::Ending;
@@ -221,8 +222,9 @@ impl<F: Flash> Lock<F> {
         let Some((to, reply)) = self.outbound.replies.pop_front() else {
             return false;
         };
-        let mut plain = [0; MAX_PLAINTEXT];
-        let Ok(len) = self.write_reply(to, &reply, now_ms, &mut plain) else {
+        // It may hold a psk that the lock offers.
+        let mut plain = Zeroizing::new([0; MAX_PLAINTEXT]);
+        let Ok(len) = self.write_reply(to, &reply, now_ms, &mut *plain) else {
             return true;
         };
         let Some(plaintext) = plain.get(..len) else {

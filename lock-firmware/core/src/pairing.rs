@@ -90,7 +90,28 @@ impl<F: Flash> Lock<F> {
         let receipt = owner.receipt(&self.factory);
         self.owner = Some(owner);
         self.enrol(records, entropy);
+        self.end_window();
         Ok(receipt)
+    }
+
+    /// The window has had its claim: nobody unknown is listened to any more. Somebody whom the claim
+    /// did not name gets the answers that wait, the receipt among them, and then loses its link.
+    fn end_window(&mut self) {
+        self.window = None;
+        let Some(candidate) = self.peers.get(Peers::candidate_place()) else {
+            return;
+        };
+        let unproven = candidate.fresh.as_ref().and_then(|live| live.link);
+        let proven = candidate.session.as_ref().and_then(|live| live.link);
+        self.strangers += u64::from(unproven.is_some());
+        for link in [unproven, proven].into_iter().flatten() {
+            if let Some(link) = self.links.get_mut(link) {
+                link.closing = true;
+            }
+        }
+        if !self.peers.is_candidate_here() {
+            self.close_window();
+        }
     }
 
     /// Gives the named peers their places; the candidate keeps its session if it is one of them.
@@ -107,7 +128,7 @@ impl<F: Flash> Lock<F> {
             }
             self.peers.put(place, peer);
         }
-        // What the window let in and the claim did not name goes when the window closes.
+        // What the window let in and the claim did not name goes with the window.
         if let Some(unnamed) = candidate {
             self.peers.put(Peers::candidate_place(), unnamed);
         }
@@ -145,6 +166,7 @@ impl<F: Flash> Lock<F> {
         }
         self.policy_epoch = raised;
         self.epoch = LockEpoch(entropy.bytes());
+        self.epoch_from = self.memory.history.newest();
         self.owner = None;
         self.window = None;
         self.peers.clear();

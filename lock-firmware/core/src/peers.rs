@@ -119,6 +119,14 @@ impl Peers {
             .is_some_and(|fresh| fresh.link == Some(link))
     }
 
+    /// Whether the candidate has a link.
+    pub(crate) fn is_candidate_here(&self) -> bool {
+        self.get(Self::candidate_place()).is_some_and(|candidate| {
+            let mut lives = [&candidate.session, &candidate.fresh].into_iter().flatten();
+            lives.any(|live| live.link.is_some())
+        })
+    }
+
     /// The candidate's place.
     pub(crate) const fn candidate_place() -> Place {
         Place(PLACES as u8 - 1)

@@ -4,6 +4,7 @@ use drawbridge_protocol::audit_ack::AuditAck;
 use drawbridge_protocol::entropy::Entropy;
 use drawbridge_protocol::grant::{Grant, Rights};
 use drawbridge_protocol::ids::CommandId;
+use drawbridge_protocol::log_record::LogEvent;
 use drawbridge_protocol::psk::Generation;
 use drawbridge_protocol::reason::Reason;
 use drawbridge_protocol::report::Cause;
@@ -11,6 +12,7 @@ use drawbridge_protocol::tunnel::HubToLock;
 
 use crate::flash::Flash;
 use crate::grants::standing;
+use crate::history::{Entry, Room};
 use crate::lock::Lock;
 use crate::output::Reply;
 use crate::peers::Place;
@@ -72,7 +74,8 @@ impl<F: Flash> Lock<F> {
                 self.reply(from, reply);
             }
             HubToLock::AuditAck { statement } => {
-                let freed = self.free_log(statement);
+                let freed = self.free_log(statement, now_ms);
+                self.tell_left_out(now_ms);
                 let reply = freed.map_or_else(refuse, |up_to| Reply::Freed { up_to });
                 self.reply(from, reply);
             }
@@ -151,9 +154,10 @@ impl<F: Flash> Lock<F> {
 
     /// Frees log records for whoever shows the audit key's signature; who carries it is nobody's
     /// business.
-    fn free_log(&mut self, statement: &[u8]) -> Result<u64, Reason> {
+    fn free_log(&mut self, statement: &[u8], now_ms: u64) -> Result<u64, Reason> {
         let owner = self.owner.as_ref().ok_or(Reason::NotOwned)?;
         let ack = AuditAck::verify(statement, &owner.audit_key).map_err(|_| Reason::Signature)?;
+        let audit_key = owner.audit_key;
         if ack.lock != self.factory.lock {
             return Err(Reason::WrongLock);
         }
@@ -164,7 +168,18 @@ impl<F: Flash> Lock<F> {
         if freed == Err(Reason::Storage) {
             self.halt();
         }
-        freed.map(|()| ack.seq)
+        // One that frees nothing says nothing: whoever carries it could fill the log with it. And
+        // freed is freed, also when power is lost before it is written down.
+        if freed? > 0 {
+            let mut entry = Entry::new(LogEvent::Freed, Cause::Command);
+            entry.actor = Some(audit_key);
+            entry.count = Some(ack.seq);
+            self.note(&entry, Room::Local, now_ms);
+            if self.halted {
+                return Err(Reason::Storage);
+            }
+        }
+        Ok(ack.seq)
     }
 
     /// The peer stored what was proposed: now the lock commits it, durably, before it answers to it.

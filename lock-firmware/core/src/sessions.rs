@@ -7,6 +7,7 @@ use drawbridge_protocol::link_message::{LinkMessage, MAX_PLAINTEXT};
 use drawbridge_protocol::noise::MESSAGE_2;
 use drawbridge_protocol::noise::responder::Responder;
 use drawbridge_protocol::psk::{PskGeneration, PskRing};
+use drawbridge_protocol::reason::Reason;
 use drawbridge_protocol::session::{Label, MAX_AGE_MS};
 use drawbridge_protocol::tunnel::HubToLock;
 use drawbridge_protocol::version;
@@ -181,7 +182,14 @@ impl<F: Flash> Lock<F> {
         let plaintext = plain.get(..len).unwrap_or(&[]);
         match HubToLock::decode(plaintext) {
             Ok(request) => self.handle_request(place, &request, now_ms, entropy),
-            Err(_) => self.refuse_link(link),
+            // A peer of a later version is no stranger, and may go on with what this one knows.
+            Err(_) => match HubToLock::unknown_number(plaintext) {
+                Some(request) => {
+                    let reason = Reason::Unsupported;
+                    self.reply(place, Reply::Refused { request, reason });
+                }
+                None => self.refuse_link(link),
+            },
         }
     }
 

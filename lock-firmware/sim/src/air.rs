@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use crate::air_frame::{AirFrame, AirFrameError};
 use crate::device::{ConnectionId, Refusal};
 use crate::entropy::Randomness;
+use crate::socket_file;
 
 /// Connections at once, scanners included; more are closed unread.
 const MAX_CONNECTIONS: usize = 64;
@@ -161,7 +162,7 @@ impl Drop for AirPort {
 
 fn remove(path: &Path) {
     // Gone already is what was wanted.
-    let _gone = std::fs::remove_file(path);
+    let _gone = socket_file::remove(path);
 }
 
 /// Binds under a hidden name and renames: whoever lists the folder finds only sockets that listen.
@@ -184,12 +185,14 @@ fn listen(dir: &Path) -> Result<(UnixListener, PathBuf), AirError> {
     Ok((listener, path))
 }
 
-/// Removes what killed locks left: a socket that refuses has nobody behind it, and never will.
+/// Removes what killed locks left: a socket that refuses has nobody behind it, and never will. An
+/// ordinary file refuses too, and is not ours.
 fn remove_dead_locks(dir: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();
         let is_lock = path.extension().is_some_and(|ending| ending == "air");
         if is_lock
+            && socket_file::is_socket(&path).is_ok_and(|is_socket| is_socket)
             && std::os::unix::net::UnixStream::connect(&path)
                 .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
         {
@@ -273,4 +276,23 @@ async fn send(events: &mpsc::Sender<AirEvent>, event: AirEvent) -> Result<(), Ai
 
 fn gone() -> AirFrameError {
     io::Error::from(io::ErrorKind::ConnectionAborted).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Guards: a folder of the user's given as --air, that loses every file which looks like a lock.
+    #[test]
+    fn only_dead_sockets_leave_the_air() {
+        let dir = tempfile::tempdir().unwrap();
+        let [file, link, dead] =
+            ["notes.air", "link.air", "0000000000000000.air"].map(|name| dir.path().join(name));
+        std::fs::write(&file, "mine").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        drop(std::os::unix::net::UnixListener::bind(&dead).unwrap());
+        remove_dead_locks(dir.path()).unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "mine");
+        assert!(link.is_symlink() && !dead.exists());
+    }
 }

@@ -12,11 +12,12 @@ pub enum Randomness {
     Seeded(SeededStream),
 }
 
-/// SHA-256 of label, seed and a block counter, block after block.
+/// SHA-256 of label, seed, a block counter and what the flash held at the start, block after block.
 #[derive(Debug)]
 pub struct SeededStream {
     seed: u64,
     block: u64,
+    flash: Digest32,
 }
 
 impl Randomness {
@@ -25,7 +26,22 @@ impl Randomness {
     pub const fn new(seed: Option<u64>) -> Self {
         match seed {
             None => Self::Kernel,
-            Some(seed) => Self::Seeded(SeededStream { seed, block: 0 }),
+            Some(seed) => Self::Seeded(SeededStream {
+                seed,
+                block: 0,
+                flash: Digest32::ZERO,
+            }),
+        }
+    }
+}
+
+impl Randomness {
+    /// A seeded stream goes on differently for each content of the flash. Every boot writes to it,
+    /// so that a process which is started again has no epoch, nonce or key of the one before; the
+    /// same seed on the same content still gives the same run.
+    pub fn mix_in(&mut self, flash: Digest32) {
+        if let Self::Seeded(stream) = self {
+            (stream.block, stream.flash) = (0, flash);
         }
     }
 }
@@ -44,9 +60,11 @@ impl Entropy for Randomness {
 impl SeededStream {
     fn fill(&mut self, into: &mut [u8]) {
         for chunk in into.chunks_mut(Digest32::LEN) {
-            let mut input = *b"drawbridge-sim--seed----block---";
+            let mut input = [0; 64];
+            input[..16].copy_from_slice(b"drawbridge-sim--");
             input[16..24].copy_from_slice(&self.seed.to_le_bytes());
-            input[24..].copy_from_slice(&self.block.to_le_bytes());
+            input[24..32].copy_from_slice(&self.block.to_le_bytes());
+            input[32..].copy_from_slice(&self.flash.0);
             self.block += 1;
             chunk.copy_from_slice(&Digest32::of(&input).0[..chunk.len()]);
         }
@@ -68,5 +86,13 @@ mod tests {
         assert_eq!(a, b);
         assert_ne!(a, c);
         assert_ne!(a, first.bytes::<40>());
+        let mut on_flash = [Digest32([1; 32]), Digest32([1; 32]), Digest32([2; 32])].map(|flash| {
+            let mut stream = Randomness::new(Some(7));
+            stream.mix_in(flash);
+            stream.bytes::<40>()
+        });
+        assert_eq!(on_flash[0], on_flash[1]);
+        on_flash[1] = a;
+        assert!(on_flash[0] != on_flash[1] && on_flash[0] != on_flash[2] && a != on_flash[2]);
     }
 }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use drawbridge_lock::flash::model::Nor;
+use drawbridge_protocol::ids::Digest32;
 use thiserror::Error;
 
 /// Bytes in a page, as on the nRF52840.
@@ -154,6 +155,12 @@ impl Image {
         let inner = Arc::clone(&self.inner);
         flash.on_change(move |at, bytes| lock(&inner).changed(at, bytes));
         flash
+    }
+
+    /// SHA-256 of the cells as they were when the image was opened.
+    #[must_use]
+    pub fn digest(&self) -> Digest32 {
+        Digest32::of(&self.cells)
     }
 
     /// Where the bolt stood when the image was last used; 0 in a new image.

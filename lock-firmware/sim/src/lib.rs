@@ -24,3 +24,4 @@ pub mod lane;
 pub mod options;
 pub mod show;
 pub mod simulator;
+mod socket_file;

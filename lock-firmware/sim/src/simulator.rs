@@ -267,6 +267,7 @@ fn lock_files(
     match (there(&options.flash), there(&factory_path)) {
         (true, true) if !options.new => {
             let image = Image::open(&options.flash)?;
+            entropy.mix_in(image.digest());
             Ok((image, factory_file::read(&factory_path)?))
         }
         (true, false) if !options.new => Err(SimulatorError::HalfALock {
@@ -398,4 +399,31 @@ fn join(thread: JoinHandle<Result<(), SimulatorError>>) -> Result<(), SimulatorE
 
 fn ended_early() -> SimulatorError {
     SimulatorError::Runtime(io::Error::other("the lock's thread ended early"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn epoch(options: &Options) -> String {
+        let running = Running::start(options.clone()).unwrap();
+        let status = running.control(r#"{"do":"status"}"#).unwrap();
+        running.stop().unwrap();
+        status["core"]["epoch"].as_str().unwrap().to_owned()
+    }
+
+    /// I5. Guards: a seeded lock that comes back under the epoch, the link nonces and the handshake
+    /// keys of its last run, so that tests of replays over a restart test nothing.
+    #[test]
+    fn i5_seeded_lock_has_a_new_epoch_at_every_process_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut options = Options::new(&dir.path().join("air"), &dir.path().join("flash"));
+        options.seed = Some(14);
+        let mut epochs: Vec<_> = (0..4).map(|_| epoch(&options)).collect();
+        options.new = true;
+        assert_eq!(epoch(&options), epochs[0], "the same seed repeats");
+        epochs.sort();
+        epochs.dedup();
+        assert_eq!(epochs.len(), 4);
+    }
 }

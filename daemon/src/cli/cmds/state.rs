@@ -62,7 +62,7 @@ pub(super) fn run(context: &Context, door: &DoorArgs) -> Result<Exit, Fault> {
         "door": report.door.name(),
         "tamper": report.tamper,
         "battery": report.battery,
-        "cause": report.cause.name(),
+        "cause": report.cause.to_string(),
         "seq": report.log_seq,
         "log_used": report.log_used,
         "current": current,
@@ -75,7 +75,7 @@ pub(super) fn run(context: &Context, door: &DoorArgs) -> Result<Exit, Fault> {
             report.door.name(),
             report.battery,
             if report.tamper { "TAMPERED, " } else { "" },
-            report.cause.name()
+            report.cause
         );
         match &doubt {
             None => format!(

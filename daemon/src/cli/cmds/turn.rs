@@ -72,9 +72,9 @@ fn value(record: &LockRecord, action: Action, done: &Done) -> Value {
         Ended::Settled(settled) => {
             let outcome = &settled.outcome;
             json!({
-                "status": outcome.verdict.name(),
+                "status": outcome.verdict.to_string(),
                 "proven": true,
-                "reason": outcome.reason.name(),
+                "reason": outcome.reason.to_string(),
                 "position": outcome.position.name(),
                 "duplicate": outcome.duplicate,
                 "may_have_succeeded": outcome.reason.may_have_succeeded(),
@@ -106,10 +106,10 @@ fn text(context: &Context, record: &LockRecord, action: Action, done: &Done) -> 
         }
         Ended::Settled(settled) => {
             let outcome = &settled.outcome;
-            let verdict = context.output.paint(31, outcome.verdict.name());
+            let verdict = context.output.paint(31, &outcome.verdict.to_string());
             format!(
                 "{name}: {verdict} ({}), the bolt is {}, signed by the lock\n  next: {}",
-                outcome.reason.name(),
+                outcome.reason,
                 outcome.position.name(),
                 next(settled, &name, action)
             )
@@ -184,6 +184,7 @@ mod tests {
         }
         assert_eq!(settled(Verdict::Forgotten), Exit::Unknown);
         assert_eq!(settled(Verdict::NotSeen), Exit::Unknown);
+        assert_eq!(settled(Verdict::Other(99)), Exit::Unknown);
         let unproven = [
             Ended::Open {
                 last: Some("done".into()),

@@ -67,7 +67,9 @@ impl Hub {
             }
             Verdict::Refused
                 if outcome.reason == Reason::GrantUnknown && self.grant_anew(lock, id) => {}
-            Verdict::Forgotten => {
+            // Of a verdict of a later version only that it is none of ours is known: as for one that
+            // the lock has forgotten, its log decides.
+            Verdict::Forgotten | Verdict::Other(_) => {
                 let up_to = outcome.info.log_seq.unwrap_or(0);
                 if let Some(tracked) = self.commands.tracked.get_mut(&id) {
                     tracked.forgotten = Some((statement.to_vec(), up_to));

@@ -43,7 +43,7 @@ impl<'a> Said<'a> {
         Self {
             command,
             status: &record.status,
-            reason: Reason::from_number(record.reason).unwrap_or(Reason::None),
+            reason: Reason::from_number(record.reason).unwrap_or(Reason::Other(record.reason)),
             position: record.position.and_then(Position::from_number),
             is_duplicate: true,
             report: record.report.as_deref().map(|bytes| bytes.as_slice()),
@@ -56,7 +56,7 @@ impl<'a> Said<'a> {
         json!({
             "command": self.command.to_string(),
             "status": self.status,
-            "reason": (self.reason != Reason::None).then(|| self.reason.name()),
+            "reason": (self.reason != Reason::None).then(|| self.reason.to_string()),
             "position": self.position.map(Position::name),
             "may_have_succeeded": is_open || self.reason.may_have_succeeded(),
             "is_temporary": is_open || self.reason.is_temporary(),

@@ -138,7 +138,7 @@ impl VerbError {
             reason if reason.is_temporary() => "try again",
             _ => "check that the request was made for this lock and by its owner",
         };
-        let message = format!("have the lock take the request: {}", reason.name());
+        let message = format!("have the lock take the request: {reason}");
         Self::new(reason.name(), message, advice)
     }
 

@@ -3,6 +3,7 @@
 //! Guards: locks whose history an offline guest can push out (Ho et al. 2016), and logs that fill
 //! up and lock their owner out.
 
+use drawbridge_lock::flash::model::Tear;
 use drawbridge_protocol::audit_ack::AuditAck;
 use drawbridge_protocol::command::Action;
 use drawbridge_protocol::grant::Rights;
@@ -15,6 +16,7 @@ use drawbridge_protocol::report::Report;
 use drawbridge_protocol::tunnel::{HubToLock, LockToHub, LogRecords};
 
 use crate::bench::{Home, Owned, refusal};
+use crate::lane::print_states;
 
 /// Records from `from` on, and the number of the newest one, from one batch.
 fn batch(owned: &mut Owned, from: u64) -> (Vec<Vec<u8>>, u64) {
@@ -64,7 +66,7 @@ fn head_stands(owned: &mut Owned, cursor: &LogCursor) -> bool {
     (info.log_seq, info.log_head) == (Some(cursor.seq), Some(cursor.head))
 }
 
-fn ack(owned: &Owned, seq: u64, head: Digest32) -> AuditAck {
+pub(crate) fn ack(owned: &Owned, seq: u64, head: Digest32) -> AuditAck {
     AuditAck {
         lock: owned.home.factory.lock,
         ownership: owned.ownership,
@@ -73,7 +75,11 @@ fn ack(owned: &Owned, seq: u64, head: Digest32) -> AuditAck {
     }
 }
 
-fn acknowledge(owned: &mut Owned, ack: &AuditAck, by: &IdentitySecret) -> Result<u64, Reason> {
+pub(crate) fn acknowledge(
+    owned: &mut Owned,
+    ack: &AuditAck,
+    by: &IdentitySecret,
+) -> Result<u64, Reason> {
     let statement = ack.sign(by, &mut [0; 724]).unwrap().to_vec();
     let request = HubToLock::AuditAck {
         statement: &statement,
@@ -207,6 +213,16 @@ fn i4_log_is_freed_only_by_the_audit_key_for_the_right_head() {
     let after = owned.home.lock().status();
     assert!(after.log_oldest > before.log_oldest && after.log_used < before.log_used);
     assert!(after.log_oldest <= cursor.seq, "the newest record stays");
+    // That it was freed, by whom and how far, is the next record; the same again is none.
+    let told = pull(&mut owned, &mut cursor).unwrap();
+    let told = LogRecord::decode(&told[0]).unwrap();
+    assert_eq!(
+        (told.event, told.count, told.actor),
+        (LogEvent::Freed, Some(right.seq), Some(audit.public()))
+    );
+    for _ in 0..3 {
+        assert_eq!(acknowledge(&mut owned, &right, &audit), Ok(right.seq));
+    }
     assert!(head_stands(&mut owned, &cursor));
     // The chain goes on over the freed part, also after a reboot.
     owned.reboot();
@@ -306,6 +322,61 @@ fn outcome_finds_room_wherever_the_log_fills_up() {
         }
         assert!(head_stands(&mut owned, &cursor), "offset {offset}");
     }
+}
+
+/// F13, I4. Guards: an acknowledgement under which power is lost, and that takes records with it
+/// which nobody acknowledged, or the end of the chain.
+#[test]
+fn f13_power_cut_at_any_flash_operation_of_freeing_loses_nothing_that_was_not_freed() {
+    let mut owned = Owned::of(Home::with_pages(7, 10));
+    work(&mut owned, |owned| {
+        owned.home.lock().status().log_used >= 60
+    });
+    let mut cursor = LogCursor::START;
+    let records = pull(&mut owned, &mut cursor).unwrap();
+    // Not the newest: what is behind it must stay.
+    let at = records.len() - 10;
+    let right = ack(&owned, at as u64, Digest32::of(&records[at - 1]));
+    let (audit, before) = (owned.audit.clone(), owned.home.lock().status());
+    let cells = owned.home.chip.0.borrow().as_bytes().to_vec();
+    let (mut states, mut untold) = (0, 0);
+    for tear in Tear::ALL {
+        for cut in 0.. {
+            let chip = owned.home.chip.clone();
+            chip.0.borrow_mut().as_mut_bytes().copy_from_slice(&cells);
+            owned.reboot();
+            owned.home.cut_after(cut, tear, cut + 1);
+            let statement = right.sign(&audit, &mut [0; 724]).unwrap().to_vec();
+            let request = HubToLock::AuditAck {
+                statement: &statement,
+            };
+            let answered = owned.hub.ask(&mut owned.home, &request);
+            if !owned.home.is_dead() {
+                assert!(!answered.is_empty());
+                break;
+            }
+            states += 1;
+            assert!(answered.is_empty(), "a lock without power answers nothing");
+            owned.reboot();
+            let status = owned.home.lock().status();
+            assert!(status.log_oldest <= right.seq, "{tear:?} cut {cut}");
+            let all = everything(&mut owned);
+            let mut cursor = LogCursor {
+                seq: LogRecord::decode(&all[0]).unwrap().seq,
+                head: Digest32::of(&all[0]),
+            };
+            assert_eq!(cursor.seq, status.log_oldest);
+            for record in &all[1..] {
+                cursor.follow(record).unwrap();
+            }
+            assert!(head_stands(&mut owned, &cursor), "{tear:?} cut {cut}");
+            let told = all.iter().any(|record| event(record) == LogEvent::Freed);
+            assert!(!told || status.log_oldest > before.log_oldest);
+            untold += u64::from(!told && status.log_oldest > before.log_oldest);
+        }
+    }
+    assert!(states > 5 && untold > 0, "{states} {untold}");
+    print_states("freeing_power_cuts", states);
 }
 
 #[test]

@@ -158,27 +158,48 @@ fn same_claim_gives_the_same_receipt_after_reboot_and_a_closed_window() {
 
 #[test]
 fn unnamed_candidate_dies_with_the_window() {
-    let (mut home, mut guest, window) = pairing(7);
+    let (mut home, mut guest, _) = pairing(7);
+    assert!(home.lock().status().window_open);
+    home.pass_time(WINDOW_MS);
+    assert!(home.dropped_links.contains(&guest.link));
+    assert_eq!(home.lock().status().sessions, 0);
+    assert!(guest.connect(&mut home));
+    assert!(!guest.shake(&mut home, Purpose::Pair) && guest.denied);
+}
+
+/// Guards: a window that stays open for the rest of its two minutes although it has had its claim,
+/// so that whoever listened along with the code can come in behind the owner.
+#[test]
+fn claim_closes_the_window_and_who_is_not_named_leaves_with_the_receipt() {
+    let (mut home, mut guest, window) = pairing(10);
     let mut hub = Peer::new(&mut home, 2);
     // The carrier of the claim is not in it; the hub that is was never here.
     let statement = seal(
         &claim(&home, window, &hub),
         &home.factory.qr().keys().claim_key,
     );
-    assert!(guest.claim(&mut home, &statement).is_ok());
-    assert!(guest.window(&mut home).unwrap().1);
-    let said = guest.ask(&mut home, &HubToLock::LogPull { from: 1 });
-    assert_eq!(refusal(&said), Some(Reason::NotAllowed));
-    home.pass_time(WINDOW_MS);
-    assert!(home.dropped_links.contains(&guest.link));
-    assert!(guest.connect(&mut home));
-    assert!(!guest.shake(&mut home, Purpose::Pair) && guest.denied);
-    assert!(guest.connect(&mut home));
-    assert!(!guest.shake(&mut home, Purpose::Session) && guest.denied);
-    let now = home.now;
-    home.lock().link_down(guest.link, now);
+    let receipt = guest.claim(&mut home, &statement).unwrap();
+    let status = home.lock().status();
+    assert_eq!((status.window_open, status.sessions), (false, 0));
+    assert_eq!(home.dropped_links, [guest.link]);
+    // Neither it nor anybody else unknown comes in, though the two minutes are not over.
+    let mut late = Peer::new(&mut home, 3);
+    for peer in [&mut guest, &mut late] {
+        for purpose in [Purpose::Pair, Purpose::Session] {
+            home.pass_time(1_000);
+            assert!(peer.connect(&mut home));
+            assert!(!peer.shake(&mut home, purpose) && peer.denied);
+        }
+        let (link, now) = (peer.link, home.now);
+        home.lock().link_down(link, now);
+    }
+    // Who is named does, and gets the same receipt for the same claim.
     assert!(hub.connect(&mut home) && hub.shake(&mut home, Purpose::Session));
-    assert!(hub.claim(&mut home, &statement).is_ok());
+    assert_eq!(hub.claim(&mut home, &statement), Ok(receipt));
+    assert_eq!(hub.window(&mut home), None);
+    // The next window is the owner's to open.
+    home.press_button();
+    assert_eq!(hub.window(&mut home).map(|(_, owned, _)| owned), Some(true));
 }
 
 #[test]

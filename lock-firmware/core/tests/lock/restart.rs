@@ -133,6 +133,97 @@ fn freed_history_makes_an_old_command_forgotten_and_a_new_one_not_executed() {
     assert_eq!(asked.verdict, Verdict::NotExecuted);
 }
 
+/// I3. Guards: a holder who signs on a record far in the future, has the bolt moved, and later gets
+/// the lock's signed word that it never was.
+#[test]
+fn i3_log_position_ahead_of_the_log_moves_nothing_and_denies_nothing() {
+    let mut owned = Owned::new(20);
+    let info = owned.hub.session_info(&mut owned.home);
+    let newest = info.log_seq.unwrap();
+    // The first refusal gets a record.
+    for (log_position, counter) in [(u64::MAX, 1), (newest + 2, 2)] {
+        let command = Command {
+            log_position,
+            counter,
+            ..owned.command_on(&info, Action::Unlock)
+        };
+        let statement = crate::bench::sign(&command, &owned.owner);
+        let refused = owned.hub.command(&mut owned.home, &statement).unwrap();
+        assert_eq!(
+            (refused.verdict, refused.reason),
+            (Verdict::Refused, Reason::WrongHead)
+        );
+        let again = owned.hub.command(&mut owned.home, &statement).unwrap();
+        assert!(again.duplicate, "it may come back to life");
+        assert_eq!(owned.home.bolt.starts, 0);
+    }
+    let command = Command {
+        log_position: newest,
+        counter: 3,
+        ..owned.command_on(&info, Action::Unlock)
+    };
+    let good = crate::bench::sign(&command, &owned.owner);
+    let done = owned.hub.command(&mut owned.home, &good).unwrap();
+    assert_eq!(done.verdict, Verdict::Done, "{:?}", done.reason);
+    // In a later run nothing final is said about such positions either.
+    let ahead = Command {
+        log_position: u64::MAX,
+        counter: 4,
+        ..command
+    };
+    let statement = crate::bench::sign(&ahead, &owned.owner);
+    owned.reboot();
+    let asked = owned.hub.query(&mut owned.home, &statement).unwrap();
+    assert_eq!(asked.verdict, Verdict::Forgotten);
+    let sent = owned.hub.command(&mut owned.home, &statement).unwrap();
+    assert_eq!(sent.verdict, Verdict::Forgotten);
+}
+
+/// I2. Guards: a lock that answers "nobody can tell" to everybody who may not see where its log
+/// stands, as soon as its log is older than the index of intents.
+#[test]
+fn i2_refusal_of_a_holder_without_view_is_final_while_this_run_is_indexed() {
+    let mut owned = Owned::new(21);
+    for round in 0..70 {
+        let statement = owned.sign([Action::Lock, Action::Unlock][round % 2]);
+        owned.hub.command(&mut owned.home, &statement).unwrap();
+    }
+    owned.reboot();
+    let blind = |owned: &mut Owned| {
+        let holder = owned.hub.identity.public();
+        let info = owned.hub.session_info_of(&mut owned.home, Some(holder));
+        let command = Command {
+            log_position: 0,
+            expiry_ms: info.time_ms + 5_000,
+            grant: Some(Digest32::of(&owned.grant)),
+            ..owned.command_on(&info, Action::Unlock)
+        };
+        crate::bench::sign(&command, &owned.hub.identity)
+    };
+    let statement = blind(&mut owned);
+    let refused = owned.hub.command(&mut owned.home, &statement).unwrap();
+    assert_eq!(
+        (refused.verdict, refused.reason),
+        (Verdict::Refused, Reason::NoRight)
+    );
+    let of_this_run = blind(&mut owned);
+    owned.home.pass_time(5_000);
+    let asked = owned.hub.query(&mut owned.home, &of_this_run).unwrap();
+    assert_eq!(asked.verdict, Verdict::NotExecuted);
+    // When the index has lost something of this run, or the run is over, nobody can tell.
+    let statement = blind(&mut owned);
+    for round in 0..70 {
+        let statement = owned.sign([Action::Lock, Action::Unlock][round % 2]);
+        owned.hub.command(&mut owned.home, &statement).unwrap();
+    }
+    let asked = owned.hub.command(&mut owned.home, &statement).unwrap();
+    assert_eq!(asked.verdict, Verdict::Forgotten);
+    owned.reboot();
+    let asked = owned.hub.query(&mut owned.home, &of_this_run).unwrap();
+    assert_eq!(asked.verdict, Verdict::Forgotten);
+    assert_eq!(owned.home.bolt.starts, 140);
+}
+
 #[test]
 fn damaged_intent_is_a_hole_in_the_log_and_not_a_denial() {
     let mut owned = Owned::new(3);
@@ -180,6 +271,8 @@ fn f16_damaged_store_is_recovery_or_the_same_owner_and_never_unowned() {
     for round in 0..ran {
         let mut cells = good.clone();
         match dice.below(4) {
+            // All of it is gone.
+            _ if round % 100 == 0 => cells[..STORE].fill(0xff),
             // A whole page is gone.
             0 if dice.below(4) == 0 => {
                 let page = dice.below(4) as usize * 4_096;
@@ -204,21 +297,102 @@ fn f16_damaged_store_is_recovery_or_the_same_owner_and_never_unowned() {
             .as_mut_bytes()
             .copy_from_slice(&cells);
         let starts = home.bolt.starts;
-        match home.boot() {
-            Ok(()) => {
-                assert!(
-                    home.lock().status().owned,
-                    "round {round} seed {seed}: unowned"
-                );
-                kept += 1;
-            }
-            Err(BootError::Store) => recovery += 1,
-            Err(other) => panic!("round {round} seed {seed}: {other:?}"),
+        // Twice: what one boot writes down must not make the next one forget the damage.
+        let boots = [home.boot(), home.boot()].map(|booted| {
+            let owned = || home.lock.as_ref().unwrap().status().owned;
+            booted.map(|()| assert!(owned(), "round {round} seed {seed}: unowned"))
+        });
+        match boots {
+            [Ok(()), Ok(())] => kept += 1,
+            [Err(BootError::Store), Err(BootError::Store)] => recovery += 1,
+            other => panic!("round {round} seed {seed}: {other:?}"),
         }
         assert_eq!(home.bolt.starts, starts);
     }
     assert!(recovery > 0 && kept + recovery == ran);
     print_count("store_damage", ran, full, seed);
+}
+
+/// F16. Guards: a lock whose log is gone, which numbers anew from 1 and signs that what it did was
+/// never done, because a new log knows of nothing.
+#[test]
+fn f16_lost_log_is_recovery_and_never_a_denial() {
+    let mut owned = Owned::new(17);
+    let at_claim = owned.home.chip.0.borrow().as_bytes().to_vec();
+    let work = |owned: &mut Owned| {
+        for round in 0..30 {
+            let statement = owned.sign([Action::Lock, Action::Unlock][round % 2]);
+            owned.hub.command(&mut owned.home, &statement).unwrap();
+        }
+    };
+    work(&mut owned);
+    owned.reboot();
+    let whole = owned.home.chip.0.borrow().as_bytes().to_vec();
+    let blank = vec![0xff; whole.len()];
+    for (what, log) in [("blank", &blank), ("of the day of the claim", &at_claim)] {
+        let mut cells = whole.clone();
+        cells[STORE..].copy_from_slice(&log[STORE..]);
+        let chip = owned.home.chip.clone();
+        chip.0.borrow_mut().as_mut_bytes().copy_from_slice(&cells);
+        for boot in 1..=3 {
+            assert_eq!(
+                owned.home.boot(),
+                Err(BootError::Log),
+                "{what}, boot {boot}"
+            );
+        }
+    }
+    // Before the first boot after a claim it is the claim that is missed.
+    let mut fresh = Owned::new(18);
+    fresh.home.chip.0.borrow_mut().as_mut_bytes()[STORE..].fill(0xff);
+    assert_eq!(fresh.home.boot(), Err(BootError::Log));
+    // The same cells with their log are a lock like any other.
+    let chip = owned.home.chip.clone();
+    chip.0.borrow_mut().as_mut_bytes().copy_from_slice(&whole);
+    owned.reboot();
+}
+
+/// F16. Guards: a page of the log that went bad, that nobody is told of, and whose commands are
+/// called undone.
+#[test]
+fn f16_lost_page_of_the_log_is_told_and_its_commands_are_not_denied() {
+    let mut owned = Owned::new(19);
+    let mut last = Vec::new();
+    for round in 0..30 {
+        last = owned.sign([Action::Lock, Action::Unlock][round % 2]);
+        owned.hub.command(&mut owned.home, &last).unwrap();
+    }
+    let newest = owned.home.lock().status().log_newest;
+    let good = owned.home.chip.0.borrow().as_bytes().to_vec();
+    let pages: Vec<_> = (STORE..good.len())
+        .step_by(4_096)
+        .filter(|at| good[*at..at + 4_096] != [0xff; 4_096])
+        .collect();
+    assert!(pages.len() > 2, "{pages:?}");
+    for (what, pages) in [
+        ("the newest page", &pages[pages.len() - 1..]),
+        ("a page in the middle", &pages[1..2]),
+    ] {
+        let mut cells = good.clone();
+        for at in pages {
+            cells[at + 64..at + 4_096].fill(0x55);
+        }
+        let chip = owned.home.chip.clone();
+        chip.0.borrow_mut().as_mut_bytes().copy_from_slice(&cells);
+        owned.reboot();
+        let status = owned.home.lock().status();
+        assert!(status.log_newest > newest, "{what}: a number came back");
+        let damaged = newest_records(&mut owned, 2).swap_remove(0);
+        let damaged = LogRecord::decode(&damaged).unwrap();
+        assert_eq!(damaged.event, LogEvent::LogDamaged, "{what}");
+        assert!(damaged.count.is_some_and(|places| places > 0), "{what}");
+        let asked = owned.hub.query(&mut owned.home, &last).unwrap();
+        if what == "the newest page" {
+            assert_eq!(asked.verdict, Verdict::Forgotten, "it moved the bolt");
+        } else {
+            assert_eq!(asked.verdict, Verdict::Done);
+        }
+    }
 }
 
 #[test]

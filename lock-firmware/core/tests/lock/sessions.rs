@@ -8,8 +8,9 @@ use drawbridge_protocol::command::Action;
 use drawbridge_protocol::hello::{InitiatorHello, Purpose};
 use drawbridge_protocol::link_message::LinkMessage;
 use drawbridge_protocol::outcome::Verdict;
+use drawbridge_protocol::reason::Reason;
 use drawbridge_protocol::session::{MAX_AGE_MS, MAX_RECORDS};
-use drawbridge_protocol::tunnel::HubToLock;
+use drawbridge_protocol::tunnel::{HubToLock, LockToHub};
 
 use crate::bench::{Home, Owned, Peer};
 
@@ -236,4 +237,40 @@ fn every_refusal_to_a_stranger_is_the_same_byte() {
         answers.extend(stranger.messages(&mut owned.home));
     }
     assert_eq!(answers, vec![vec![15]; 6]);
+}
+
+/// Guards: a hub of a later version that loses its link, and is counted as a stranger, for asking
+/// something that this lock does not know.
+#[test]
+fn request_of_a_later_version_is_unsupported_and_keeps_the_link() {
+    let mut owned = Owned::new(15);
+    let newest = owned.home.lock().status().log_newest;
+    owned.home.dropped_links.clear();
+    for (number, bytes) in [
+        (77, &[0x82, 0x18, 77, 0x82, 0xa1, 1, 2, 0x41, 9][..]),
+        (11, &[0x82, 11, 0x80]),
+        (0, &[0x82, 0, 0x80]),
+    ] {
+        owned.hub.send_plain(&mut owned.home, bytes);
+        let said = owned.hub.receive(&mut owned.home);
+        assert_eq!(said.len(), 1);
+        assert_eq!(
+            LockToHub::decode(&said[0]),
+            Ok(LockToHub::Refused {
+                request: number,
+                reason: Reason::Unsupported
+            })
+        );
+    }
+    let statement = owned.sign(Action::Lock);
+    let done = owned.hub.command(&mut owned.home, &statement).unwrap();
+    assert_eq!(done.verdict, Verdict::Done);
+    assert!(owned.home.dropped_links.is_empty());
+    let after = owned.home.lock().status().log_newest;
+    owned.home.pass_time(600_000);
+    assert_eq!(owned.home.lock().status().log_newest, after, "a stranger");
+    assert!(after > newest);
+    // What is no message at all still ends the link.
+    owned.hub.send_plain(&mut owned.home, &[0x82, 0x18, 77]);
+    assert_eq!(owned.home.dropped_links, [owned.hub.link]);
 }

@@ -11,6 +11,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Request, refusal};
+use crate::socket_file;
 
 /// The longest line, in bytes.
 const MAX_LINE: u64 = 4_096;
@@ -37,6 +38,15 @@ pub enum ControlError {
         /// The socket.
         path: PathBuf,
     },
+    /// Something is there that is no socket: it is not ours to remove.
+    #[error(
+        "listen on the control socket {}: a file that is no socket is there; give another --control",
+        path.display()
+    )]
+    NotASocket {
+        /// The file.
+        path: PathBuf,
+    },
     /// The system refused.
     #[error("listen on the control socket {}", path.display())]
     Io {
@@ -57,7 +67,7 @@ pub struct ControlSocket {
 }
 
 impl ControlSocket {
-    /// Listens at `path`, mode 0600. A file that a killed process left behind is replaced.
+    /// Listens at `path`, mode 0600. A socket that a killed process left behind is replaced.
     ///
     /// # Errors
     /// [`ControlError`].
@@ -66,6 +76,12 @@ impl ControlSocket {
             path: path.to_owned(),
             source,
         };
+        // Connecting is refused by a socket without a listener, and by every ordinary file.
+        if matches!(socket_file::is_socket(path), Ok(false)) {
+            return Err(ControlError::NotASocket {
+                path: path.to_owned(),
+            });
+        }
         match std::os::unix::net::UnixStream::connect(path) {
             Ok(_) => {
                 return Err(ControlError::InUse {
@@ -73,7 +89,7 @@ impl ControlSocket {
                 });
             }
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                std::fs::remove_file(path).map_err(io)?;
+                socket_file::remove(path).map_err(io)?;
             }
             Err(_) => {}
         }
@@ -109,7 +125,7 @@ impl ControlSocket {
 impl Drop for ControlSocket {
     fn drop(&mut self) {
         // Gone already is what was wanted.
-        let _gone = std::fs::remove_file(&self.path);
+        let _gone = socket_file::remove(&self.path);
     }
 }
 
@@ -161,4 +177,36 @@ async fn answer(line: &[u8], orders: &mpsc::Sender<Order>) -> Value {
     receiver
         .await
         .unwrap_or_else(|_| refusal("reach the lock", "it is stopping; start it again"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Guards: a mistyped --control that costs the user a file.
+    #[tokio::test]
+    async fn only_a_dead_socket_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("notes");
+        std::fs::write(&file, "mine").unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        for path in [&file, &link, &dir.path().to_owned()] {
+            let refused = ControlSocket::bind(path);
+            assert!(
+                matches!(refused, Err(ControlError::NotASocket { .. })),
+                "{refused:?}"
+            );
+        }
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "mine");
+        assert!(link.is_symlink());
+
+        let socket = dir.path().join("control");
+        drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+        let listening = ControlSocket::bind(&socket).unwrap();
+        let second = ControlSocket::bind(&socket);
+        assert!(matches!(second, Err(ControlError::InUse { .. })));
+        drop(listening);
+        assert!(!socket.exists());
+    }
 }

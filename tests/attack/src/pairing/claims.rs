@@ -89,6 +89,8 @@ pub(super) fn run(bench: &mut Bench, report: &mut Report) {
 
 /// A lock with an owner takes no other, whatever seals the claim.
 pub(super) fn second(bench: &mut Bench) -> Ended {
+    // The first claim closed its window.
+    bench.open_window()?;
     let mut last = String::new();
     for (_, key) in hub_keys(bench) {
         let claim = own_claim(bench, &key)?;

@@ -44,7 +44,7 @@ pub(crate) fn run(loot: &Loot, patient: bool, report: &mut Report) {
         "pairing: keep a session without being named (owner names another hub)",
         || {
             relayed?;
-            unnamed_can_do_nothing(&mut bench)
+            is_gone(&mut bench)
         },
     );
     report.attempt("pairing: a second claim on the owned lock", || {
@@ -85,6 +85,18 @@ fn stays_out(bench: &mut Bench) -> Ended {
         }
     }
     Ok("both kinds of handshake denied".into())
+}
+
+/// The session ended with the window, and neither kind of handshake makes another.
+fn is_gone(bench: &mut Bench) -> Ended {
+    match bench.peer.once(&info_request(Nonce([1; 16]), None)) {
+        Err(Trouble::Gone) => {}
+        Ok(said) => return Err(Flaw::Worked(format!("the session goes on: {said:?}"))),
+        Err(trouble) => return Err(trouble.into()),
+    }
+    let out = stays_out(bench)?;
+    let motor = bench.motor_is_as_expected()?;
+    Ok(format!("its link was ended; {out}; {motor}"))
 }
 
 /// Every request but those for pairing is refused to whoever was not named.
