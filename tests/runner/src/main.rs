@@ -9,6 +9,7 @@ mod args;
 mod claims;
 mod commands;
 mod context;
+mod copy;
 mod counts;
 mod elf;
 mod failure;
