@@ -2,6 +2,7 @@
 
 mod admission_order;
 mod bench;
+mod bolt_and_outcome;
 mod bounds;
 mod claim_faults;
 mod garbage;
@@ -13,6 +14,7 @@ mod pairing_back_off;
 mod pairing_power_cuts;
 mod pairing_window;
 mod psk_rotation;
+mod remembered_answers;
 mod replay;
 mod restart;
 mod sessions;
