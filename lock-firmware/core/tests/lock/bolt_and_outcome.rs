@@ -13,7 +13,7 @@ use drawbridge_protocol::reason::Reason;
 use drawbridge_protocol::report::Position;
 use drawbridge_protocol::tunnel::{HubToLock, LockToHub, LogRecords};
 
-use crate::bench::{Owned, Peer, outcome, refusal, sign};
+use crate::bench::{Home, Owned, Peer, outcome, refusal, sign};
 
 /// The sensors speak.
 fn feel(owned: &mut Owned) {
@@ -167,4 +167,43 @@ fn command_of_an_earlier_epoch_writes_nothing() {
     let refused = owned.hub.command(&mut owned.home, &old).unwrap();
     assert_eq!(refused.reason, Reason::WrongEpoch);
     assert_eq!(owned.home.lock().status().log_newest, before);
+}
+
+/// An unlocked lock that throws its bolt by itself after a minute.
+fn relocking(seed: u64) -> Owned {
+    let mut home = Home::new(seed);
+    home.settings.auto_relock_ms = Some(60_000);
+    home.boot().unwrap();
+    let mut owned = Owned::of(home);
+    assert_eq!(command(&mut owned, Action::Unlock).verdict, Verdict::Done);
+    owned
+}
+
+#[test]
+fn bolt_is_thrown_by_itself_at_its_time_and_not_before() {
+    // Guards: a bolt thrown into an open hand, or never because nobody looked at the very moment.
+    for late in [0, 1, 5_000] {
+        let mut owned = relocking(7);
+        owned.home.pass_time(1);
+        owned.home.pass_time(59_998);
+        assert_eq!(owned.home.bolt.position, Position::Unlocked, "too early");
+        owned.home.pass_time(1 + late);
+        assert_eq!(owned.home.bolt.position, Position::Locked, "{late} ms late");
+        assert_eq!(owned.home.bolt.starts, 2);
+    }
+}
+
+#[test]
+fn command_waits_for_nobody_while_the_bolt_is_thrown_by_itself() {
+    // Guards: a motor turned around under way, and a command whose outcome is that of the relock.
+    let mut owned = relocking(8);
+    owned.home.stalled = true;
+    owned.home.pass_time(60_000);
+    assert!(owned.home.lock().status().moving);
+    let said = command(&mut owned, Action::Unlock);
+    assert_eq!(
+        (said.verdict, said.reason),
+        (Verdict::Refused, Reason::Busy)
+    );
+    assert_eq!(owned.home.bolt.starts, 2);
 }

@@ -5,6 +5,7 @@ mod bench;
 mod bolt_and_outcome;
 mod bounds;
 mod claim_faults;
+mod fail_closed;
 mod garbage;
 mod lane;
 mod log_chain;
