@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use drawbridge_protocol::keys::SharedSecret;
 use drawbridge_protocol::link_message::RECORD_HEADER;
-use drawbridge_protocol::session::{Label, MAX_RECORDS, Role, Session, SessionError};
+use drawbridge_protocol::session::{Label, MAX_AGE_MS, MAX_RECORDS, Role, Session, SessionError};
 
 use crate::fixture::{self, bytes};
 use crate::lane::{Dice, Rounds};
@@ -206,6 +206,13 @@ fn two_links_of_one_session_share_neither_ids_nor_numbers() {
         air.link += 1;
     }
     assert_eq!(air.ids.len(), 200);
+}
+
+#[test]
+fn a_session_ends_where_the_specification_says() {
+    // Guards: a slip in the arithmetic of a bound that every other test takes from the same place.
+    assert_eq!(MAX_RECORDS, 65_536);
+    assert_eq!(MAX_AGE_MS, 43_200_000, "12 hours");
 }
 
 #[test]

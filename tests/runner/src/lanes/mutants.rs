@@ -65,10 +65,10 @@ const GROUPS: &[Group] = &[
         package: "drawbridge-protocol",
         files: &["protocol/src/session*.rs"],
         first: &["--test=protocol"],
-        slow: &[],
+        slow: &["a_direction_ends_at_its_bound", "no_reader_panics_on"],
         all: &["--test=protocol"],
         words: &[],
-        seconds: 5.0,
+        seconds: 4.0,
     },
     Group {
         id: "hub",
