@@ -216,6 +216,28 @@ fn a_session_ends_where_the_specification_says() {
 }
 
 #[test]
+fn errors_of_a_session_name_the_act_that_failed() {
+    // Guards: "could not : " in the journal, for whoever has to find out why a link dies every minute.
+    let all = [
+        SessionError::NotMine,
+        SessionError::NotAuthentic,
+        SessionError::Replayed,
+        SessionError::Exhausted,
+        SessionError::TooLong,
+    ];
+    let mut said: Vec<String> = all.iter().map(SessionError::to_string).collect();
+    said.sort();
+    said.dedup();
+    assert_eq!(said.len(), all.len(), "{said:?}");
+    for text in said {
+        assert!(
+            text.starts_with(char::is_lowercase) && !text.ends_with('.'),
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn a_direction_ends_at_its_bound_and_never_wraps() {
     let shaken = fixture::shake();
     let (mut hub, mut lock) = (shaken.hub, shaken.lock);

@@ -271,3 +271,21 @@ fn candidate_comes_back_only_to_pair() {
     assert!(hub.connect(&mut home));
     assert!(hub.shake(&mut home, Purpose::Pair));
 }
+
+#[test]
+fn one_window_takes_eight_handshakes_even_of_who_has_the_code() {
+    // Guards: a window kept busy without end by somebody whose every handshake is proven, and so never waits.
+    let mut home = Home::new(12);
+    let mut hub = Peer::new(&mut home, 1);
+    home.press_button();
+    let mut let_in = 0;
+    for _ in 0..12 {
+        home.pass_time(1_000);
+        assert!(hub.connect(&mut home));
+        if hub.shake(&mut home, Purpose::Pair) {
+            assert!(hub.window(&mut home).is_some());
+            let_in += 1;
+        }
+    }
+    assert_eq!(let_in, 8);
+}
