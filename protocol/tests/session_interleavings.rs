@@ -238,6 +238,36 @@ fn errors_of_a_session_name_the_act_that_failed() {
 }
 
 #[test]
+fn a_record_belongs_to_the_id_of_its_link_and_the_next_id_to_the_lock_alone() {
+    // Guards: a peer that follows whoever replays the lock under the next name, and a lock that
+    // hands every stranger's record to the first session it finds.
+    let shaken = fixture::shake();
+    let (mut hub, mut lock) = (shaken.hub, shaken.lock);
+    let mut out = [0; 64];
+    let record = hub.seal(b"x", &mut out).unwrap().to_vec();
+    let next = Label {
+        id: [9; 8],
+        to_lock: 1,
+        to_peer: 2,
+    };
+    lock.offer_next(next);
+    hub.store_next(next);
+    let mut under_next = record.clone();
+    under_next[..8].copy_from_slice(&next.id);
+    let mut foreign = record.clone();
+    foreign[7] ^= 1;
+    for (record, at_lock, at_hub) in [
+        (&record[..], true, true),
+        (&under_next[..], true, false),
+        (&foreign[..], false, false),
+        (&record[..7], false, false),
+    ] {
+        assert_eq!(lock.is_addressed_by(record), at_lock, "{record:?}");
+        assert_eq!(hub.is_addressed_by(record), at_hub, "{record:?}");
+    }
+}
+
+#[test]
 fn a_direction_ends_at_its_bound_and_never_wraps() {
     let shaken = fixture::shake();
     let (mut hub, mut lock) = (shaken.hub, shaken.lock);
