@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use drawbridge_protocol::keys::SharedSecret;
 use drawbridge_protocol::link_message::RECORD_HEADER;
-use drawbridge_protocol::session::{Label, MAX_RECORDS, Role, Session, SessionError};
+use drawbridge_protocol::session::{Label, MAX_AGE_MS, MAX_RECORDS, Role, Session, SessionError};
 
 use crate::fixture::{self, bytes};
 use crate::lane::{Dice, Rounds};
@@ -206,6 +206,65 @@ fn two_links_of_one_session_share_neither_ids_nor_numbers() {
         air.link += 1;
     }
     assert_eq!(air.ids.len(), 200);
+}
+
+#[test]
+fn a_session_ends_where_the_specification_says() {
+    // Guards: a slip in the arithmetic of a bound that every other test takes from the same place.
+    assert_eq!(MAX_RECORDS, 65_536);
+    assert_eq!(MAX_AGE_MS, 43_200_000, "12 hours");
+}
+
+#[test]
+fn errors_of_a_session_name_the_act_that_failed() {
+    // Guards: "could not : " in the journal, for whoever has to find out why a link dies every minute.
+    let all = [
+        SessionError::NotMine,
+        SessionError::NotAuthentic,
+        SessionError::Replayed,
+        SessionError::Exhausted,
+        SessionError::TooLong,
+    ];
+    let mut said: Vec<String> = all.iter().map(SessionError::to_string).collect();
+    said.sort();
+    said.dedup();
+    assert_eq!(said.len(), all.len(), "{said:?}");
+    for text in said {
+        assert!(
+            text.starts_with(char::is_lowercase) && !text.ends_with('.'),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_record_belongs_to_the_id_of_its_link_and_the_next_id_to_the_lock_alone() {
+    // Guards: a peer that follows whoever replays the lock under the next name, and a lock that
+    // hands every stranger's record to the first session it finds.
+    let shaken = fixture::shake();
+    let (mut hub, mut lock) = (shaken.hub, shaken.lock);
+    let mut out = [0; 64];
+    let record = hub.seal(b"x", &mut out).unwrap().to_vec();
+    let next = Label {
+        id: [9; 8],
+        to_lock: 1,
+        to_peer: 2,
+    };
+    lock.offer_next(next);
+    hub.store_next(next);
+    let mut under_next = record.clone();
+    under_next[..8].copy_from_slice(&next.id);
+    let mut foreign = record.clone();
+    foreign[7] ^= 1;
+    for (record, at_lock, at_hub) in [
+        (&record[..], true, true),
+        (&under_next[..], true, false),
+        (&foreign[..], false, false),
+        (&record[..7], false, false),
+    ] {
+        assert_eq!(lock.is_addressed_by(record), at_lock, "{record:?}");
+        assert_eq!(hub.is_addressed_by(record), at_hub, "{record:?}");
+    }
 }
 
 #[test]

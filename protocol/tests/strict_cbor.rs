@@ -4,7 +4,7 @@
 //! section 5.6), and fields that an old verifier skips although they restrict.
 
 use drawbridge_protocol::codec::{CodecError, decode_exact};
-use drawbridge_protocol::cose::{CoseError, Kind, MAX_PAYLOAD};
+use drawbridge_protocol::cose::{CoseError, Envelope, Kind, MAX_PAYLOAD};
 use drawbridge_protocol::hello::{InitiatorHello, LockHello};
 use drawbridge_protocol::log_record::LogRecord;
 use drawbridge_protocol::psk::PskRing;
@@ -345,4 +345,28 @@ fn every_bound_holds_what_it_must_at_its_largest() {
     (ticket.model, ticket.passkey) = (u16::MAX, u32::MAX);
     assert!(bytes(|out| ticket.encode(out)).len() <= MAX_TICKET);
     assert!(bytes(|out| fixture::lock_hello(Shape::Full).encode(out)).len() <= MAX_HELLO);
+}
+
+#[test]
+fn payload_over_its_bound_is_no_envelope() {
+    // Guards: a verifier that takes in more than any signer seals, in buffers made for less.
+    for kind in Kind::ALL {
+        let valid = examples::statement(kind, Shape::Full);
+        // Tag, array, protected headers as a string, no others: the same for every payload.
+        let head = valid.get(..11).unwrap();
+        let seal: &[u8] = if kind == Kind::Claim {
+            &[&[0x58, 32][..], &[7; 32]].concat()
+        } else {
+            &[&[0x58, 64][..], &[7; 64]].concat()
+        };
+        for (len, taken) in [(MAX_PAYLOAD, true), (MAX_PAYLOAD + 1, false)] {
+            let long = (len as u16).to_be_bytes();
+            let bytes = [head, &[0x59], &long, &vec![0; len], seal].concat();
+            assert_eq!(
+                Envelope::parse(kind, &bytes).is_ok(),
+                taken,
+                "{kind:?}, {len}"
+            );
+        }
+    }
 }

@@ -11,6 +11,8 @@ usage: tests/run [LANE]               the quick lane, or one lane of it at quick
        tests/run figures --json       the figures, one JSON object a line; fails when a ratio is 5 % worse than it was
        tests/run figures --write      the same, and adds what was measured to tests/figures/history.jsonl
        tests/run planted [NAME]       plants each known bug in a copy and expects a test to fail
+       tests/run coverage             branches of the code that decides; docs/coverage.md explains those not taken
+       tests/run mutants [FILE]       changes the code that decides; docs/mutants.md explains what no test notices
        tests/run assurance [--write]  checks (or writes) docs/assurance.md against tests/claims.toml
 
 Every command ends with a line `N passed, N failed` and exits 0 only when nothing failed.
@@ -32,6 +34,8 @@ pub(crate) enum Request {
     Figures { json: bool, full: bool, write: bool },
     /// Planted bugs, all or one by name.
     Planted { name: Option<String> },
+    /// Changes to the code that decides, in all files or one.
+    Mutants { file: Option<String> },
     /// The page that maps numbers to tests.
     Assurance { write: bool },
 }
@@ -82,6 +86,11 @@ pub(crate) fn parse(words: &[String]) -> Result<Request, Failure> {
         Some("figures") => exactly(Request::Figures { json, full, write }, few),
         Some("planted") => exactly(
             Request::Planted { name: second },
+            names.len() <= 2 && !write && !json,
+        ),
+        // In full it is a lane like any other; by itself it may be for one file.
+        Some("mutants") if !full => exactly(
+            Request::Mutants { file: second },
             names.len() <= 2 && !write && !json,
         ),
         Some("assurance") => exactly(Request::Assurance { write }, few && !full && !json),
@@ -161,6 +170,19 @@ mod tests {
                 "planted blind",
                 Request::Planted {
                     name: Some("blind".into()),
+                },
+            ),
+            (
+                "mutants admission.rs",
+                Request::Mutants {
+                    file: Some("admission.rs".into()),
+                },
+            ),
+            (
+                "--full mutants",
+                Request::Lanes {
+                    full: true,
+                    lane: Some("mutants".into()),
                 },
             ),
             ("assurance --write", Request::Assurance { write: true }),

@@ -3,8 +3,10 @@
 mod admission_order;
 mod auto_relock;
 mod bench;
+mod bolt_and_outcome;
 mod bounds;
 mod claim_faults;
+mod fail_closed;
 mod garbage;
 mod lane;
 mod log_chain;
@@ -14,6 +16,7 @@ mod pairing_back_off;
 mod pairing_power_cuts;
 mod pairing_window;
 mod psk_rotation;
+mod remembered_answers;
 mod replay;
 mod restart;
 mod sessions;

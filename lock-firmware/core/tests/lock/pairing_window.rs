@@ -268,3 +268,45 @@ fn one_window_listens_to_eight_handshakes_of_unknown_keys() {
     }
     assert_eq!(let_in, 8);
 }
+
+#[test]
+fn proven_candidate_keeps_its_session_until_the_next_one_is_proven() {
+    // Guards: message 1 of a copy of the hub, or its own retry that is lost, ending the pairing.
+    let (mut home, mut hub, window) = pairing(10);
+    let mut again = Peer::new(&mut home, 2);
+    again.secret = hub.secret.clone();
+    again.ring = hub.ring.clone();
+    assert!(again.connect(&mut home) && again.shake(&mut home, Purpose::Pair));
+    assert_eq!(hub.window(&mut home).map(|said| said.0), Some(window));
+    // The first record of the new one ends the old one.
+    assert_eq!(again.window(&mut home).map(|said| said.0), Some(window));
+    assert!(home.dropped_links.contains(&hub.link));
+}
+
+#[test]
+fn candidate_comes_back_only_to_pair() {
+    // Guards: a candidate that is treated as a peer because it was there before.
+    let (mut home, mut hub, _) = pairing(11);
+    assert!(hub.connect(&mut home));
+    assert!(!hub.shake(&mut home, Purpose::Session) && hub.denied);
+    assert!(hub.connect(&mut home));
+    assert!(hub.shake(&mut home, Purpose::Pair));
+}
+
+#[test]
+fn one_window_takes_eight_handshakes_even_of_who_has_the_code() {
+    // Guards: a window kept busy without end by somebody whose every handshake is proven, and so never waits.
+    let mut home = Home::new(12);
+    let mut hub = Peer::new(&mut home, 1);
+    home.press_button();
+    let mut let_in = 0;
+    for _ in 0..12 {
+        home.pass_time(1_000);
+        assert!(hub.connect(&mut home));
+        if hub.shake(&mut home, Purpose::Pair) {
+            assert!(hub.window(&mut home).is_some());
+            let_in += 1;
+        }
+    }
+    assert_eq!(let_in, 8);
+}

@@ -5,12 +5,15 @@
 
 use drawbridge_lock::LinkId;
 use drawbridge_protocol::command::Action;
-use drawbridge_protocol::hello::{InitiatorHello, Purpose};
+use drawbridge_protocol::hello::{InitiatorHello, Prologue, Purpose};
+use drawbridge_protocol::keys::LinkSecret;
 use drawbridge_protocol::link_message::LinkMessage;
+use drawbridge_protocol::log_record::{LogEvent, LogRecord};
+use drawbridge_protocol::noise::initiator::Initiator;
 use drawbridge_protocol::outcome::Verdict;
 use drawbridge_protocol::reason::Reason;
 use drawbridge_protocol::session::{MAX_AGE_MS, MAX_RECORDS};
-use drawbridge_protocol::tunnel::{HubToLock, LockToHub};
+use drawbridge_protocol::tunnel::{HubToLock, LockToHub, LogRecords};
 
 use crate::bench::{Home, Owned, Peer};
 
@@ -273,4 +276,79 @@ fn request_of_a_later_version_is_unsupported_and_keeps_the_link() {
     // What is no message at all still ends the link.
     owned.hub.send_plain(&mut owned.home, &[0x82, 0x18, 77]);
     assert_eq!(owned.home.dropped_links, [owned.hub.link]);
+}
+
+#[test]
+fn hello_of_another_version_or_with_unknown_features_is_denied() {
+    // Guards: a downgrade by half: the handshake of this version under the name of another one.
+    for (version, features, let_in) in [(1, 0, true), (2, 0, false), (0, 0, false), (1, 1, false)] {
+        let mut owned = Owned::new(12);
+        let now = owned.home.now;
+        owned.home.lock().link_down(owned.hub.link, now);
+        let mut again = Peer::new(&mut owned.home, 2);
+        assert!(again.connect(&mut owned.home));
+        let mut buffer = [0; 48];
+        let hello = InitiatorHello {
+            version,
+            features,
+            purpose: Purpose::Session,
+        };
+        let hello = hello.encode(&mut buffer).unwrap();
+        let factory = &owned.home.factory;
+        let prologue = Prologue::new(factory.lock, &again.hello, hello).unwrap();
+        let ephemeral = LinkSecret::from_bytes([5; 32]);
+        let (lock_key, psk) = (factory.link.public(), &owned.hub.ring.current);
+        let (_, message) =
+            Initiator::start(&prologue, &owned.hub.secret, &lock_key, psk, &ephemeral).unwrap();
+        again.send_message(&mut owned.home, &LinkMessage::InitiatorHello(hello));
+        again.send_message(&mut owned.home, &LinkMessage::Handshake1(&message));
+        let answers = again.messages(&mut owned.home);
+        let answer = LinkMessage::decode(&answers[0]).unwrap();
+        let what = format!("version {version}, features {features}");
+        match answer {
+            LinkMessage::Handshake2(_) => assert!(let_in, "{what}"),
+            LinkMessage::Denied => assert!(!let_in, "{what}"),
+            other => panic!("{what}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn record_that_does_not_open_ends_a_proven_link() {
+    // Guards: a link held open by whoever injects into it, with one answer for each injected record.
+    let mut owned = Owned::new(13);
+    owned.hub.session_info(&mut owned.home);
+    owned.home.dropped_links.clear();
+    let garbage = LinkMessage::Record(&[7; 64]);
+    owned.hub.send_message(&mut owned.home, &garbage);
+    assert_eq!(owned.home.dropped_links, [owned.hub.link]);
+}
+
+#[test]
+fn records_of_unknown_sessions_are_counted_in_the_log() {
+    // S02: replays are an alarm. The record after the first one ends the link, as another failure.
+    let mut owned = Owned::new(14);
+    owned.home.pass_time(600_000);
+    let newest = owned.home.lock().status().log_newest;
+    for _ in 0..3 {
+        let mut stranger = Peer::new(&mut owned.home, 2);
+        assert!(stranger.connect(&mut owned.home));
+        stranger.send_message(&mut owned.home, &LinkMessage::Record(&[7; 64]));
+        assert_eq!(stranger.messages(&mut owned.home), [vec![15]]);
+        let now = owned.home.now;
+        owned.home.lock().link_down(stranger.link, now);
+    }
+    owned.home.pass_time(600_000);
+    owned.hub.receive(&mut owned.home);
+    let from = newest + 1;
+    let said = owned.hub.ask(&mut owned.home, &HubToLock::LogPull { from });
+    let Ok(LockToHub::LogBatch { records, .. }) = LockToHub::decode(&said[0]) else {
+        panic!("no batch");
+    };
+    let noted: Vec<Option<u64>> = LogRecords::new(records)
+        .map(|record| LogRecord::decode(record.unwrap()).unwrap())
+        .filter(|record| record.event == LogEvent::Strangers)
+        .map(|record| record.count)
+        .collect();
+    assert_eq!(noted, [Some(3)]);
 }

@@ -4,6 +4,7 @@ pub(crate) mod assurance;
 mod figures;
 mod lanes;
 mod list;
+mod mutants;
 mod one_claim;
 mod planted;
 
@@ -23,6 +24,7 @@ pub(crate) fn dispatch(request: &Request) -> Result<Tally, Failure> {
         Request::Id { id, full } => one_claim::run(id, *full),
         Request::Figures { json, full, write } => figures::run(*json, *full, *write),
         Request::Planted { name } => planted::run(name.as_deref()),
+        Request::Mutants { file } => mutants::run(file.as_deref()),
         Request::Assurance { write } => assurance::run(*write),
     }
 }

@@ -4,11 +4,13 @@ mod chip;
 mod ciphers;
 mod claims;
 mod clippy;
+mod coverage;
 mod demo;
 mod deny;
 mod figures;
 mod format;
 mod fuzz;
+mod mutants;
 mod planted;
 mod rules;
 mod sizes;
@@ -27,6 +29,7 @@ use crate::verdict::Verdict;
 
 pub(crate) use claims::judge_all;
 pub(crate) use figures::measure;
+pub(crate) use mutants::mutate;
 pub(crate) use planted::plant_all;
 
 /// One lane.
@@ -133,6 +136,18 @@ pub(crate) const ALL: &[Lane] = &[
         about: "planted bugs are caught",
         full_only: true,
         run: planted::run,
+    },
+    Lane {
+        id: "coverage",
+        about: "branches that no test of their package takes",
+        full_only: true,
+        run: coverage::run,
+    },
+    Lane {
+        id: "mutants",
+        about: "changes to the code that decides are caught",
+        full_only: true,
+        run: mutants::run,
     },
 ];
 

@@ -3,11 +3,11 @@
 //! **A plant counts as caught only if the test passes without it, the code still compiles with
 //! it, and then a test fails.** Everything else is a plant that shows nothing, and fails.
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Report;
 use crate::context::Context;
+use crate::copy::Copy;
 use crate::failure::{During, Failure};
 use crate::lane_log::LaneLog;
 use crate::plant::{self, Catch, Plant};
@@ -38,16 +38,12 @@ pub(crate) fn plant_all(
     if plants.is_empty() {
         return Err(Failure::usage("no such planted bug in tests/planted"));
     }
-    let folder = context.root.join("target/planted");
-    let copy = Copy {
-        tree: folder.join("tree"),
-        build: folder.join("build"),
-    };
+    let copy = Copy::below(&context.root.join("target/planted"));
     copy.refresh(&context.root)?;
     log.limit = Some(LIMIT);
     let mut report = Report::default();
     for plant in &plants {
-        let outcome = copy.try_plant(context, log, plant)?;
+        let outcome = try_plant(&copy, context, log, plant)?;
         let line = format!("{}: {} ({})", plant.name, outcome.words(), plant.claim);
         report.checks += Tally::of(outcome == Outcome::Caught);
         if outcome == Outcome::Caught {
@@ -76,86 +72,54 @@ impl Outcome {
     }
 }
 
-/// A scratch copy of the project with its own build folder.
-struct Copy {
-    tree: PathBuf,
-    build: PathBuf,
-}
-
-impl Copy {
-    /// Makes the copy equal to the project; untouched files keep their time, so that little is rebuilt.
-    fn refresh(&self, root: &Path) -> Result<(), Failure> {
-        let wanted = tree::files(root)?;
-        if self.tree.is_dir() {
-            for file in stale(&self.tree, &wanted)? {
-                let path = self.tree.join(file);
-                std::fs::remove_file(&path).during(|| format!("remove {}", path.display()))?;
-            }
+fn try_plant(
+    copy: &Copy,
+    context: &Context,
+    log: &mut LaneLog<'_>,
+    plant: &Plant,
+) -> Result<Outcome, Failure> {
+    log.note(&format!("planting {}", plant.name));
+    let path = copy.tree.join(&plant.file);
+    let original = tree::read(&copy.tree, &plant.file)?;
+    let planted = match plant.apply(&original) {
+        Ok(text) => text,
+        Err(error) => {
+            return Ok(Outcome::Useless(format!(
+                "stale: could not {}",
+                error.chain()
+            )));
         }
-        for file in wanted {
-            let bytes =
-                std::fs::read(root.join(&file)).during(|| format!("read {}", file.display()))?;
-            let target = self.tree.join(&file);
-            if std::fs::read(&target).is_ok_and(|old| old == bytes) {
-                continue;
-            }
-            if let Some(folder) = target.parent() {
-                std::fs::create_dir_all(folder).during(|| format!("make {}", folder.display()))?;
-            }
-            std::fs::write(&target, bytes).during(|| format!("write {}", target.display()))?;
-        }
-        Ok(())
+    };
+    let Catch {
+        package,
+        target,
+        test,
+        features,
+    } = &plant.catch;
+    let suite = Suite::of(context, package, target.as_deref(), features);
+    let Some(mut suite) = suite else {
+        return Ok(Outcome::Useless(
+            "its target is not lib, test:NAME or bin:NAME".to_owned(),
+        ));
+    };
+    suite.copy = Some((&copy.tree, &copy.build));
+    let before = tests_pass(&suite, log, test)?;
+    if before != Some(true) {
+        return Ok(Outcome::Useless(
+            "its test does not pass without the bug".to_owned(),
+        ));
     }
-
-    fn try_plant(
-        &self,
-        context: &Context,
-        log: &mut LaneLog<'_>,
-        plant: &Plant,
-    ) -> Result<Outcome, Failure> {
-        log.note(&format!("planting {}", plant.name));
-        let path = self.tree.join(&plant.file);
-        let original = tree::read(&self.tree, &plant.file)?;
-        let planted = match plant.apply(&original) {
-            Ok(text) => text,
-            Err(error) => {
-                return Ok(Outcome::Useless(format!(
-                    "stale: could not {}",
-                    error.chain()
-                )));
-            }
-        };
-        let Catch {
-            package,
-            target,
-            test,
-            features,
-        } = &plant.catch;
-        let suite = Suite::of(context, package, target.as_deref(), features);
-        let Some(mut suite) = suite else {
-            return Ok(Outcome::Useless(
-                "its target is not lib, test:NAME or bin:NAME".to_owned(),
-            ));
-        };
-        suite.copy = Some((&self.tree, &self.build));
-        let before = tests_pass(&suite, log, test)?;
-        if before != Some(true) {
-            return Ok(Outcome::Useless(
-                "its test does not pass without the bug".to_owned(),
-            ));
+    std::fs::write(&path, &planted).during(|| format!("write {}", path.display()))?;
+    let after = tests_pass(&suite, log, test);
+    // Put it back before anything can return, or the next plant would meet two bugs.
+    std::fs::write(&path, original).during(|| format!("write {}", path.display()))?;
+    Ok(match after? {
+        Some(true) => Outcome::Missed,
+        Some(false) => Outcome::Caught,
+        None => {
+            Outcome::Useless("the code with the bug does not compile, or no test ran".to_owned())
         }
-        std::fs::write(&path, &planted).during(|| format!("write {}", path.display()))?;
-        let after = tests_pass(&suite, log, test);
-        // Put it back before anything can return, or the next plant would meet two bugs.
-        std::fs::write(&path, original).during(|| format!("write {}", path.display()))?;
-        Ok(match after? {
-            Some(true) => Outcome::Missed,
-            Some(false) => Outcome::Caught,
-            None => Outcome::Useless(
-                "the code with the bug does not compile, or no test ran".to_owned(),
-            ),
-        })
-    }
+    })
 }
 
 /// Whether the tests pass; `None` if they do not compile, none ran, or they ran out of time.
@@ -173,49 +137,4 @@ fn tests_pass(
         return Ok(None);
     }
     Ok(Some(ok && run.tally.is_green()))
-}
-
-fn stale(tree: &Path, wanted: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
-    let mut stale = tree::walk_all(tree)?;
-    stale.retain(|file| wanted.binary_search(file).is_err());
-    Ok(stale)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn scratch(name: &str) -> PathBuf {
-        let folder = std::env::temp_dir().join(format!("drawbridge-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        folder
-    }
-
-    // Guards: a file deleted from the project living on in the copy and hiding that its plant is stale.
-    #[test]
-    fn copy_follows_the_project() {
-        let folder = scratch("copy");
-        let root = folder.join("project");
-        let copy = Copy {
-            tree: folder.join("tree"),
-            build: folder.join("build"),
-        };
-        std::fs::create_dir_all(root.join("src")).unwrap();
-        std::fs::write(root.join("src/a.rs"), "a").unwrap();
-        std::fs::write(root.join("b.toml"), "b").unwrap();
-        copy.refresh(&root).unwrap();
-        let before = std::fs::metadata(copy.tree.join("src/a.rs"))
-            .unwrap()
-            .modified()
-            .unwrap();
-        std::fs::remove_file(root.join("b.toml")).unwrap();
-        copy.refresh(&root).unwrap();
-        assert!(!copy.tree.join("b.toml").exists());
-        let after = std::fs::metadata(copy.tree.join("src/a.rs"))
-            .unwrap()
-            .modified()
-            .unwrap();
-        assert_eq!(before, after);
-        std::fs::remove_dir_all(folder).unwrap();
-    }
 }
