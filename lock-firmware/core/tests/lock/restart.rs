@@ -313,6 +313,76 @@ fn f16_damaged_store_is_recovery_or_the_same_owner_and_never_unowned() {
     print_count("store_damage", ran, full, seed);
 }
 
+/// F16. Guards: a start that takes the log for longer than the next one finds it, so that a lock
+/// which still worked with its damage does not start any more.
+#[test]
+fn f16_damaged_log_starts_every_time_or_never_and_no_number_comes_back() {
+    let (full, seed) = (4_000, 22);
+    let ran = rounds(full, 10);
+    let mut dice = Seeded::new(seed);
+    let mut owned = Owned::new(seed);
+    for round in 0..40 {
+        let statement = owned.sign([Action::Lock, Action::Unlock][round % 2]);
+        owned.hub.command(&mut owned.home, &statement).unwrap();
+    }
+    owned.reboot();
+    let mut home = owned.home;
+    let newest = home.lock().status().log_newest;
+    let good = home.chip.0.borrow().as_bytes().to_vec();
+    let used: Vec<usize> = (STORE..good.len()).filter(|at| good[*at] != 0xff).collect();
+    let (mut recovery, mut started, mut told) = (0, 0, 0);
+    for round in 0..ran {
+        let mut cells = good.clone();
+        for _ in 0..=dice.below(3) {
+            let at = used[dice.below(used.len() as u64) as usize];
+            match dice.below(8) {
+                _ if round % 100 == 0 => cells[STORE..].fill(0xff),
+                0 => {
+                    let page = at / 4_096 * 4_096;
+                    cells[page..page + 4_096].fill([0x00, 0xff, 0xa5][dice.below(3) as usize]);
+                }
+                kind => {
+                    let len = if kind < 4 {
+                        dice.below(64) as usize + 1
+                    } else {
+                        1
+                    };
+                    let end = (at + len).min(cells.len());
+                    for cell in &mut cells[at..end] {
+                        *cell ^= 1 << dice.below(8);
+                    }
+                }
+            }
+        }
+        let chip = home.chip.clone();
+        chip.0.borrow_mut().as_mut_bytes().copy_from_slice(&cells);
+        let what = format!("round {round} seed {seed}");
+        // The very last record may look as if its write had been cut.
+        let mut last = newest - 1;
+        let boots = [(); 4].map(|()| {
+            home.boot().map(|()| {
+                let status = home.lock().status();
+                assert!(status.owned, "{what}");
+                assert!(status.log_newest > last, "{what}: numbers go back");
+                last = status.log_newest;
+            })
+        });
+        assert!(
+            boots.iter().all(|boot| *boot == boots[0]),
+            "{what}: {boots:?}"
+        );
+        match boots[0] {
+            Ok(()) => started += 1,
+            Err(BootError::Log) => recovery += 1,
+            other => panic!("{what}: {other:?}"),
+        }
+        told += u64::from(last > newest + 4);
+    }
+    assert!(told > ran / 2, "damage was told in {told} of {ran} rounds");
+    assert_eq!(recovery + started, ran);
+    print_count("log_damage", ran, full, seed);
+}
+
 /// F16. Guards: a lock whose log is gone, which numbers anew from 1 and signs that what it did was
 /// never done, because a new log knows of nothing.
 #[test]
