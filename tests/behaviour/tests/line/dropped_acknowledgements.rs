@@ -7,7 +7,7 @@
 use drawbridge_protocol::command::Action;
 
 use super::faults::{Faults, Hop};
-use super::lane;
+use drawbridge_simulator::lane;
 use super::line::Line;
 use super::sender::id_of;
 

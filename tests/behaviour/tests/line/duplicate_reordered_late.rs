@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use drawbridge_protocol::command::{Action, Command};
 
-use super::broker::Message;
-use super::lane;
+use drawbridge_simulator::house::broker::Message;
+use drawbridge_simulator::lane;
 use super::line::{Due, Line};
 use super::sender::id_of;
 

@@ -1,19 +1,11 @@
 //! The whole line in one process: the hub's core, the lock's core, and models of broker, store, air,
 //! bolt and clock between them. Nothing waits, and a run is the same for the same seed.
 
-mod auditor;
-mod broker;
 mod capture;
-mod chip;
-mod dice;
-mod disk;
-mod door;
 mod dropped_acknowledgements;
 mod duplicate_reordered_late;
 mod faults;
-mod lane;
 mod line;
-mod owner;
 mod power_lost;
 mod replay;
 mod same_bytes_twice;

@@ -8,7 +8,7 @@ use drawbridge_protocol::command::Action;
 use drawbridge_protocol::ids::CommandId;
 use drawbridge_protocol::report::Position;
 
-use super::lane;
+use drawbridge_simulator::lane;
 use super::line::{Line, TRAVEL_MS};
 use super::sender::id_of;
 

@@ -8,7 +8,7 @@ use drawbridge_lock::LinkId as LockLink;
 use drawbridge_protocol::command::Action;
 
 use super::capture::{By, Heard, messages, renumbered};
-use super::lane;
+use drawbridge_simulator::lane;
 use super::line::{HUB_LINK, Line};
 use super::sender::id_of;
 

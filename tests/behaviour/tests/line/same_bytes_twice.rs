@@ -8,7 +8,7 @@ use drawbridge_protocol::command::Action;
 use drawbridge_protocol::ids::CommandId;
 use drawbridge_protocol::outcome::Outcome;
 
-use super::lane;
+use drawbridge_simulator::lane;
 use super::line::Line;
 use super::sender::id_of;
 

@@ -12,7 +12,7 @@ use drawbridge_protocol::receipt::Receipt;
 use drawbridge_protocol::session_info::SessionInfo;
 use serde_json::{Value, json};
 
-use super::broker::Message;
+use drawbridge_simulator::house::broker::Message;
 use super::faults::Hop;
 use super::line::{Due, HOP_MS, Line};
 
@@ -168,7 +168,7 @@ impl Line {
             let name = read()["event"].as_str().unwrap().to_owned();
             *self.inbox.events.entry(name).or_default() += 1;
         } else if leaf == "audit" {
-            self.auditor.take(&read());
+            self.auditor.take(&read()).expect("the log is one chain");
             self.free_log();
         } else if leaf == "result" {
             let said = read();

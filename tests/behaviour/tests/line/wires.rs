@@ -6,7 +6,7 @@ use drawbridge_daemon::core::{
 };
 
 use super::capture::{By, Heard, message_len};
-use super::door::{PACKET, Wish};
+use drawbridge_simulator::house::door::{PACKET, Wish};
 use super::faults::Hop;
 use super::line::{Due, HOP_MS, HUB_LINK, Line, TRAVEL_MS};
 

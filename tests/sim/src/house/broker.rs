@@ -7,42 +7,53 @@ use drawbridge_daemon::core::{AckToken, CloudEvent};
 
 /// A message on its way to the hub.
 #[derive(Debug, Clone)]
-pub(crate) struct Message {
-    pub(crate) topic: String,
-    pub(crate) payload: Vec<u8>,
-    pub(crate) retain: bool,
+pub struct Message {
+    /// Full topic.
+    pub topic: String,
+    /// Its bytes.
+    pub payload: Vec<u8>,
+    /// Whether the hub is told that it was kept from earlier.
+    pub retain: bool,
 }
 
+/// The broker's end of the hub's connection.
 #[derive(Debug, Default)]
-pub(crate) struct Broker {
+pub struct Broker {
     held: BTreeMap<u64, (Message, bool)>,
     tokens: BTreeMap<AckToken, u64>,
     next: u64,
-    pub(crate) is_up: bool,
+    /// Whether the hub is connected.
+    pub is_up: bool,
 }
 
 impl Broker {
     /// Takes a message for the hub; its number names it in [`Self::deliver`].
-    pub(crate) fn take(&mut self, message: Message) -> u64 {
+    pub fn take(&mut self, message: Message) -> u64 {
         self.next += 1;
         self.held.insert(self.next, (message, false));
         self.next
     }
 
     /// The hub's connection is gone, and with it every token.
-    pub(crate) fn down(&mut self) {
+    pub fn down(&mut self) {
         self.is_up = false;
         self.tokens.clear();
     }
 
     /// The hub is back: everything that it has not acknowledged is due again, in order.
-    pub(crate) fn up(&mut self) -> Vec<u64> {
+    pub fn up(&mut self) -> Vec<u64> {
         self.is_up = true;
         self.held.keys().copied().collect()
     }
 
+    /// The broker loses the hub's session and with it everything that was held for it.
+    pub fn forget(&mut self) {
+        self.held.clear();
+        self.tokens.clear();
+    }
+
     /// The event that brings a held message to the hub.
-    pub(crate) fn deliver(&mut self, number: u64) -> Option<CloudEvent> {
+    pub fn deliver(&mut self, number: u64) -> Option<CloudEvent> {
         if !self.is_up {
             return None;
         }
@@ -63,7 +74,8 @@ impl Broker {
     }
 
     /// Whether the token is for a command.
-    pub(crate) fn is_command(&self, token: AckToken) -> bool {
+    #[must_use]
+    pub fn is_command(&self, token: AckToken) -> bool {
         let held = self
             .tokens
             .get(&token)
@@ -71,14 +83,16 @@ impl Broker {
         held.is_some_and(|(message, _)| message.topic.ends_with("/command"))
     }
 
-    pub(crate) fn acknowledged(&mut self, token: AckToken) {
+    /// The hub acknowledges.
+    pub fn acknowledged(&mut self, token: AckToken) {
         if let Some(number) = self.tokens.remove(&token) {
             self.held.remove(&number);
         }
     }
 
     /// Messages that the hub has not acknowledged.
-    pub(crate) fn unacknowledged(&self) -> usize {
+    #[must_use]
+    pub fn unacknowledged(&self) -> usize {
         self.held.len()
     }
 }

@@ -1,7 +1,8 @@
 //! How far the long loops go, from which seed, and what they print about it.
 
 /// `quick` rounds, or `full` with `DRAWBRIDGE_LANE=full`.
-pub(crate) fn rounds(quick: u64, full: u64) -> u64 {
+#[must_use]
+pub fn rounds(quick: u64, full: u64) -> u64 {
     if is_full() { full } else { quick }
 }
 
@@ -14,7 +15,11 @@ fn is_full() -> bool {
 }
 
 /// `DRAWBRIDGE_SEED`, or one that is the same every time: a run that fails can be repeated.
-pub(crate) fn seed() -> u64 {
+///
+/// # Panics
+/// When it is no decimal number.
+#[must_use]
+pub fn seed() -> u64 {
     match std::env::var("DRAWBRIDGE_SEED") {
         Ok(text) => text
             .parse()
@@ -24,7 +29,7 @@ pub(crate) fn seed() -> u64 {
 }
 
 /// Prints what was run, in the form that the test run collects.
-pub(crate) fn print_count(what: &str, ran: u64, of: u64, seed: u64) {
+pub fn print_count(what: &str, ran: u64, of: u64, seed: u64) {
     let lane = if is_full() { "full" } else { "quick" };
     println!("COUNT {what} {lane} {ran} of {of} seed {seed}");
 }

@@ -6,13 +6,14 @@ use drawbridge_daemon::core::{LockBinding, Restored, StoreOp, Tree};
 
 /// Everything durable. A clone is an older copy of it.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Disk {
+pub struct Disk {
     trees: BTreeMap<Tree, BTreeMap<Vec<u8>, Vec<u8>>>,
     bindings: BTreeMap<String, Vec<u8>>,
 }
 
 impl Disk {
-    pub(crate) fn apply(&mut self, ops: &[StoreOp]) {
+    /// Makes a batch durable.
+    pub fn apply(&mut self, ops: &[StoreOp]) {
         for op in ops {
             match op {
                 StoreOp::Put {
@@ -36,7 +37,8 @@ impl Disk {
     }
 
     /// What a hub that starts now finds.
-    pub(crate) fn restored(&self) -> Restored {
+    #[must_use]
+    pub fn restored(&self) -> Restored {
         let records = |tree| {
             let tree = self.trees.get(&tree).cloned().unwrap_or_default();
             tree.into_iter().collect::<Vec<_>>()
@@ -52,14 +54,18 @@ impl Disk {
         }
     }
 
-    pub(crate) fn bindings(&self) -> Vec<LockBinding> {
+    /// The locks that it knows; a binding that cannot be read is left out, as the daemon does.
+    #[must_use]
+    pub fn bindings(&self) -> Vec<LockBinding> {
         let bytes = self.bindings.values();
         bytes
-            .map(|bytes| LockBinding::decode(bytes).unwrap())
+            .filter_map(|bytes| LockBinding::decode(bytes).ok())
             .collect()
     }
 
-    pub(crate) fn count(&self, tree: Tree) -> usize {
+    /// Records in a tree.
+    #[must_use]
+    pub fn count(&self, tree: Tree) -> usize {
         self.trees.get(&tree).map_or(0, BTreeMap::len)
     }
 }
