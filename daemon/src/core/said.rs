@@ -15,6 +15,11 @@ use super::lock::Sync;
 use super::now::Now;
 use super::verbs::VerbError;
 
+/// Number of [`drawbridge_protocol::tunnel::HubToLock::Command`], as a refusal names it.
+const COMMAND: u8 = 2;
+/// Number of [`drawbridge_protocol::tunnel::HubToLock::Query`].
+const QUERY: u8 = 3;
+
 impl Hub {
     pub(super) fn said(&mut self, id: LockId, plain: &[u8], now: Now) {
         let Ok(message) = LockToHub::decode(plain) else {
@@ -133,6 +138,9 @@ impl Hub {
     }
 
     fn request_refused(&mut self, id: LockId, request: u8, reason: Reason, now: Now) {
+        if matches!(request, COMMAND | QUERY) {
+            return self.command_refused(id, request == QUERY, reason, now);
+        }
         let Some(what) = self.answered(id, |what| what.number() == request) else {
             return;
         };

@@ -439,6 +439,42 @@ fn grant_is_presented_anew_when_the_lock_does_not_know_it() {
     assert_eq!(world.locks[0].actuations[&id], 1);
 }
 
+/// Guards: bytes that no lock will sign a word about (another grant, a flipped bit in its hash)
+/// sent for ever, their link torn down every 10 s, and every command behind them waiting. Found by
+/// drawbridge-sim, seed 5.
+#[test]
+fn command_refused_without_a_signature_ends_and_makes_way() {
+    let mut world = World::ready(1);
+    let forged = Command {
+        lock: world.locks[0].id,
+        action: Action::Lock,
+        epoch: world.locks[0].epoch,
+        counter: 1,
+        log_position: 0,
+        expiry_ms: world.now_ms + 60_000,
+        grant: Some(Digest32([9; 32])),
+    };
+    let forged = forged
+        .sign(&keys().identity, &mut [0; 256])
+        .unwrap()
+        .to_vec();
+    let topic = world.command_topic(0);
+    world.locks[0].knows_grants = false;
+    world.publish(&topic, &forged);
+    let id = world.send_command(0, 2);
+    world.run(5_000);
+    let refused = Command::read(&forged).unwrap().id;
+    assert_eq!(
+        world.statuses(refused),
+        ["accepted", "delivered", "refused"]
+    );
+    assert_eq!(world.statuses(id), ["accepted", "delivered", "done"]);
+    // It was nobody's last word: the same bytes are judged anew.
+    world.publish(&topic, &forged);
+    world.run(5_000);
+    assert_eq!(world.statuses(refused).len(), 6);
+}
+
 /// The log decides when the index of intents no longer reaches back, and when the lock's verdict is
 /// one of a later version. Guards: "failed" for a bolt that moved, and "done" for one that nobody
 /// has seen move.

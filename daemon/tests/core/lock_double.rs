@@ -518,16 +518,18 @@ impl LockDouble {
         let read = Command::read(statement).unwrap();
         let is_repeat = self.decided.contains_key(&read.id);
         if read.command.grant.is_some() && !self.knows_grants {
-            let reason = Reason::GrantUnknown;
-            return self.answer(read.id, Verdict::Refused, reason, false);
+            return self.refuse_unsigned(Reason::GrantUnknown);
+        }
+        let signer = if read.command.grant.is_some() {
+            keys().identity.public()
+        } else {
+            self.owner.public()
+        };
+        if read.verify(&signer).is_err() {
+            return self.refuse_unsigned(Reason::Signature);
         }
         if !is_repeat {
-            let signer = if read.command.grant.is_some() {
-                keys().identity.public()
-            } else {
-                self.owner.public()
-            };
-            let decision = self.decide(&read.command, read.verify(&signer).is_ok());
+            let decision = self.decide(&read.command);
             if decision.0 == Verdict::Done {
                 self.record(LogEvent::Intent, Some(read.id), None);
                 *self.actuations.entry(read.id).or_default() += 1;
@@ -544,10 +546,14 @@ impl LockDouble {
         self.answer(read.id, verdict, reason, is_repeat)
     }
 
-    fn decide(&self, command: &Command, is_authentic: bool) -> (Verdict, Reason) {
-        if !is_authentic {
-            (Verdict::Refused, Reason::Signature)
-        } else if command.epoch != self.epoch {
+    /// What a lock says about bytes whose signer it does not know.
+    fn refuse_unsigned(&mut self, reason: Reason) -> Vec<Vec<u8>> {
+        let request = 2;
+        self.say(&LockToHub::Refused { request, reason })
+    }
+
+    fn decide(&self, command: &Command) -> (Verdict, Reason) {
+        if command.epoch != self.epoch {
             (Verdict::Refused, Reason::WrongEpoch)
         } else if command.expiry_ms <= self.now_ms {
             (Verdict::Expired, Reason::Expired)

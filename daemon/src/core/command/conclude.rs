@@ -49,8 +49,9 @@ impl Hub {
             tree: Tree::Inbox,
             key: command_key(id),
         }];
-        // Bytes that nobody signed must not stand in the way of those that somebody did.
-        if !matches!(ending.reason, Reason::Signature | Reason::Form) {
+        // Bytes that nobody signed must not stand in the way of those that somebody did: what the
+        // lock refused without a signature may be sent again.
+        if ending.report.is_some() || ending.reason == Reason::Forgotten {
             let record = FinalRecord {
                 order: self.commands.order(),
                 lock: tracked.lock,

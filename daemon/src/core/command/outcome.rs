@@ -88,6 +88,54 @@ impl Hub {
         }
     }
 
+    /// The lock will not sign a word about these bytes: it knows nobody who signed them, or their id
+    /// belongs to others. Without an end here they would be sent for ever, and everything behind
+    /// them would wait. What the hub says in the lock's place is provisional.
+    pub(in crate::core) fn command_refused(
+        &mut self,
+        lock: LockId,
+        is_query: bool,
+        reason: Reason,
+        now: Now,
+    ) {
+        let Some(state) = self.locks.get_mut(&lock) else {
+            return;
+        };
+        let refused = state
+            .command_lane
+            .take_if(|lane| lane.is_query == is_query);
+        let Some(id) = refused.map(|lane| lane.id) else {
+            return;
+        };
+        self.touch(lock);
+        let fields = vec![
+            ("lock", lock.to_string()),
+            ("command", id.to_string()),
+            ("reason", reason.name().to_owned()),
+        ];
+        self.journal(Level::Warn, "command_refused_unsigned", fields);
+        if reason == Reason::GrantUnknown && self.grant_anew(lock, id) {
+            return;
+        }
+        // A query is asked of what may have been obeyed before: by an owner who is no longer, say.
+        let never_stood = matches!(
+            reason,
+            Reason::Signature | Reason::Form | Reason::WrongLock | Reason::IdReused
+        );
+        let (status, reason) = if is_query && !never_stood {
+            ("failed", Reason::Forgotten)
+        } else {
+            ("refused", reason)
+        };
+        let ending = Ending {
+            status,
+            reason,
+            position: None,
+            report: None,
+        };
+        self.conclude(id, &ending, now);
+    }
+
     /// Presents the hub's own grant once more if that is the one the command is signed under.
     /// The lock decides the command anew, and still acts on its id at most once.
     fn grant_anew(&mut self, lock: LockId, id: CommandId) -> bool {
