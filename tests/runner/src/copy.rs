@@ -6,16 +6,18 @@ use crate::failure::{During, Failure};
 use crate::tree;
 
 /// A scratch copy of the project with its own build folder.
-#[derive(Debug)]
-pub(crate) struct Copy {
-    pub(crate) tree: PathBuf,
-    /// What cargo builds there.
-    pub(crate) build: PathBuf,
+#[derive(Debug, Clone)]
+pub struct Copy {
+    /// Its files.
+    pub tree: PathBuf,
+    /// What is built from them.
+    pub build: PathBuf,
 }
 
 impl Copy {
     /// The copy that lies in `folder`, whether it is made already or not.
-    pub(crate) fn below(folder: &Path) -> Self {
+    #[must_use]
+    pub fn below(folder: &Path) -> Self {
         Self {
             tree: folder.join("tree"),
             build: folder.join("build"),
@@ -26,7 +28,7 @@ impl Copy {
     ///
     /// # Errors
     /// When a file cannot be read or written.
-    pub(crate) fn refresh(&self, root: &Path) -> Result<(), Failure> {
+    pub fn refresh(&self, root: &Path) -> Result<(), Failure> {
         let wanted = tree::files(root)?;
         if self.tree.is_dir() {
             for file in stale(&self.tree, &wanted)? {
@@ -71,7 +73,10 @@ mod tests {
     fn copy_follows_the_project() {
         let folder = scratch("copy");
         let root = folder.join("project");
-        let copy = Copy::below(&folder);
+        let copy = Copy {
+            tree: folder.join("tree"),
+            build: folder.join("build"),
+        };
         std::fs::create_dir_all(root.join("src")).unwrap();
         std::fs::write(root.join("src/a.rs"), "a").unwrap();
         std::fs::write(root.join("b.toml"), "b").unwrap();

@@ -7,7 +7,7 @@ type Cause = Box<dyn Error + Send + Sync>;
 
 /// The act that failed, in lower case, and its cause.
 #[derive(Debug)]
-pub(crate) struct Failure {
+pub struct Failure {
     act: String,
     cause: Option<Cause>,
     usage: bool,
@@ -15,7 +15,7 @@ pub(crate) struct Failure {
 
 impl Failure {
     /// A failure with nothing beneath it.
-    pub(crate) fn new(act: impl Into<String>) -> Self {
+    pub fn new(act: impl Into<String>) -> Self {
         Self {
             act: act.into(),
             cause: None,
@@ -24,7 +24,7 @@ impl Failure {
     }
 
     /// A request that can never succeed as asked (exit code 2).
-    pub(crate) fn usage(act: impl Into<String>) -> Self {
+    pub fn usage(act: impl Into<String>) -> Self {
         Self {
             usage: true,
             ..Self::new(act)
@@ -32,12 +32,12 @@ impl Failure {
     }
 
     /// Whether the request was wrong rather than the project.
-    pub(crate) fn is_usage(&self) -> bool {
+    pub fn is_usage(&self) -> bool {
         self.usage
     }
 
     /// `act: cause: cause`, on one line.
-    pub(crate) fn chain(&self) -> String {
+    pub fn chain(&self) -> String {
         let mut text = self.act.clone();
         let mut next = self.source();
         while let Some(cause) = next {
@@ -64,7 +64,7 @@ impl Error for Failure {
 }
 
 /// Puts the act in front of a dependency's error.
-pub(crate) trait During<T> {
+pub trait During<T> {
     /// `act` completes the sentence "could not ...".
     fn during(self, act: impl FnOnce() -> String) -> Result<T, Failure>;
 }

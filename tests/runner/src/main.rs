@@ -9,12 +9,10 @@ mod args;
 mod claims;
 mod commands;
 mod context;
-mod copy;
 mod counts;
 mod coverage;
 mod elf;
 mod explained;
-mod failure;
 mod figure;
 mod graph;
 mod harness;
@@ -22,17 +20,17 @@ mod history;
 mod lane_log;
 mod lanes;
 mod mutants;
-mod plant;
 mod process;
 mod seed;
 mod suite;
 mod symbols;
 mod tally;
-mod tree;
 mod verdict;
 mod version;
 
 use std::process::ExitCode;
+
+use drawbridge_runner::{copy, failure, plant, tree};
 
 use args::Request;
 use tally::Tally;

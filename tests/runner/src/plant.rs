@@ -8,43 +8,46 @@ use crate::failure::{During, Failure};
 use crate::tree;
 
 /// Where the plants are, one TOML file each.
-pub(crate) const FOLDER: &str = "tests/planted";
+pub const FOLDER: &str = "tests/planted";
 
 /// One planted bug.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Plant {
-    pub(crate) name: String,
+pub struct Plant {
+    /// What it is called, and its file.
+    pub name: String,
     /// The number, or the rule in words, that the bug breaks.
-    pub(crate) claim: String,
+    pub claim: String,
     /// File to edit, from the root of the project.
-    pub(crate) file: PathBuf,
+    pub file: PathBuf,
     /// Text that occurs exactly once in it.
-    pub(crate) find: String,
+    pub find: String,
     /// What to put in its place.
-    pub(crate) replace: String,
+    pub replace: String,
     /// The test that must fail with the bug and pass without.
-    pub(crate) catch: Catch,
+    pub catch: Catch,
 }
 
 /// The test that must notice.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Catch {
-    pub(crate) package: String,
+pub struct Catch {
+    /// Its package.
+    pub package: String,
     /// `lib`, `test:NAME` or `bin:NAME`; without it, all targets of the package are searched.
-    pub(crate) target: Option<String>,
+    pub target: Option<String>,
     /// Part of the test's name.
-    pub(crate) test: String,
+    pub test: String,
+    /// Features that the package needs.
     #[serde(default)]
-    pub(crate) features: Vec<String>,
+    pub features: Vec<String>,
 }
 
 /// Reads every plant, sorted by file name.
 ///
 /// # Errors
 /// When the folder or a file cannot be read, or two plants share a name.
-pub(crate) fn load_all(root: &Path) -> Result<Vec<Plant>, Failure> {
+pub fn load_all(root: &Path) -> Result<Vec<Plant>, Failure> {
     let mut plants: Vec<Plant> = Vec::new();
     for file in tree::files(root)? {
         let is_plant = file.starts_with(FOLDER)
@@ -72,7 +75,7 @@ impl Plant {
     ///
     /// # Errors
     /// When the plant is stale: its text is not there exactly once, or it changes nothing.
-    pub(crate) fn apply(&self, text: &str) -> Result<String, Failure> {
+    pub fn apply(&self, text: &str) -> Result<String, Failure> {
         let times = text.matches(&self.find).count();
         if self.find.is_empty() || times != 1 {
             let file = self.file.display();

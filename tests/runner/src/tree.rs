@@ -9,7 +9,7 @@ use crate::failure::{During, Failure};
 ///
 /// # Errors
 /// When the checkout was moved after the runner was built.
-pub(crate) fn root() -> Result<PathBuf, Failure> {
+pub fn root() -> Result<PathBuf, Failure> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let root = here.ancestors().nth(2).unwrap_or(here).to_path_buf();
     if root.join("tests/claims.toml").is_file() {
@@ -27,7 +27,7 @@ pub(crate) fn root() -> Result<PathBuf, Failure> {
 ///
 /// # Errors
 /// When a folder cannot be read.
-pub(crate) fn files(root: &Path) -> Result<Vec<PathBuf>, Failure> {
+pub fn files(root: &Path) -> Result<Vec<PathBuf>, Failure> {
     let mut files = match from_git(root) {
         Some(files) => files,
         None => walk_all(root)?,
@@ -64,7 +64,7 @@ fn from_git(root: &Path) -> Option<Vec<PathBuf>> {
 ///
 /// # Errors
 /// When a folder cannot be read.
-pub(crate) fn walk_all(root: &Path) -> Result<Vec<PathBuf>, Failure> {
+pub fn walk_all(root: &Path) -> Result<Vec<PathBuf>, Failure> {
     let mut found = Vec::new();
     walk(root, Path::new(""), &mut found)?;
     Ok(found)
@@ -93,7 +93,7 @@ fn walk(root: &Path, folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), Fail
 ///
 /// # Errors
 /// When it is missing or is not UTF-8.
-pub(crate) fn read(root: &Path, file: impl AsRef<Path>) -> Result<String, Failure> {
+pub fn read(root: &Path, file: impl AsRef<Path>) -> Result<String, Failure> {
     let file = file.as_ref();
     std::fs::read_to_string(root.join(file)).during(|| format!("read {}", file.display()))
 }

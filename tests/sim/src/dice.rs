@@ -13,11 +13,16 @@ impl Dice {
         Self(seed)
     }
 
+    /// Dice that fall the same way for the same facts, whatever was thrown before: a run in which
+    /// something is left out stays the same elsewhere.
+    #[must_use]
+    pub const fn of(seed: u64, moment: u64, whose: u64) -> Self {
+        let mut dice = Self(seed ^ moment.rotate_left(32));
+        dice.0 = dice.next() ^ whose;
+        dice
+    }
+
     /// The next number.
-    #[expect(
-        clippy::should_implement_trait,
-        reason = "it never ends: no iterator's next"
-    )]
     pub const fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;

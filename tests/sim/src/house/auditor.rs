@@ -27,6 +27,8 @@ pub struct Auditor {
     pub records: Vec<Vec<u8>>,
     /// Failures of strangers that the lock has written down.
     pub strangers: u64,
+    /// Records whose predecessors have not come yet: a broker keeps no order over its refusals.
+    early: BTreeMap<u64, Vec<u8>>,
 }
 
 impl Default for Auditor {
@@ -44,10 +46,12 @@ impl Auditor {
             intents: BTreeMap::new(),
             records: Vec::new(),
             strangers: 0,
+            early: BTreeMap::new(),
         }
     }
 
-    /// Takes a batch. What is known already, as after a restored store, is passed over.
+    /// Takes a batch. What is known already, as after a restored store, is passed over; what comes
+    /// early waits for what is before it.
     ///
     /// # Errors
     /// What is wrong with it: the log is not one chain, or the batch not of its form.
@@ -58,25 +62,34 @@ impl Auditor {
                 .as_str()
                 .and_then(|text| Base64::decode_vec(text).ok())
                 .ok_or("a record is Base64")?;
-            let record = LogRecord::decode(&bytes).map_err(|error| error.to_string())?;
-            if record.seq <= self.cursor.seq {
-                continue;
+            let seq = LogRecord::decode(&bytes)
+                .map_err(|error| error.to_string())?
+                .seq;
+            if seq > self.cursor.seq {
+                self.early.insert(seq, bytes);
             }
-            let mut cursor = self.cursor;
-            cursor.follow(&bytes).map_err(|error| error.to_string())?;
-            match (record.event, record.command) {
-                (LogEvent::Intent, Some(command)) => {
-                    self.intents.entry(command).or_default().push(Intent {
-                        boot: record.boot,
-                        at_ms: record.time_ms,
-                    });
-                }
-                (LogEvent::Strangers, _) => self.strangers += record.count.unwrap_or(0),
-                _ => {}
-            }
-            self.cursor = cursor;
-            self.records.push(bytes);
         }
+        while let Some(bytes) = self.early.remove(&(self.cursor.seq + 1)) {
+            self.follow(bytes)?;
+        }
+        Ok(())
+    }
+
+    fn follow(&mut self, bytes: Vec<u8>) -> Result<(), String> {
+        let mut cursor = self.cursor;
+        let record = cursor.follow(&bytes).map_err(|error| error.to_string())?;
+        match (record.event, record.command) {
+            (LogEvent::Intent, Some(command)) => {
+                self.intents.entry(command).or_default().push(Intent {
+                    boot: record.boot,
+                    at_ms: record.time_ms,
+                });
+            }
+            (LogEvent::Strangers, _) => self.strangers += record.count.unwrap_or(0),
+            _ => {}
+        }
+        self.cursor = cursor;
+        self.records.push(bytes);
         Ok(())
     }
 

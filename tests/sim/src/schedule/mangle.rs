@@ -19,8 +19,8 @@ pub enum Mangle {
     Flip,
 }
 
-/// One copy of a message: how much later it comes, milliseconds, and its bytes.
-pub(crate) type Copy = (u64, Vec<u8>);
+/// What is left of a message: how much later each copy comes, milliseconds, and its bytes.
+pub(crate) type Copies = Vec<(u64, Vec<u8>)>;
 
 impl Mangle {
     /// All of them.
@@ -51,7 +51,7 @@ impl Mangle {
     }
 
     /// What becomes of a message. `longest_ms` bounds delays.
-    pub(crate) fn spoil(self, bytes: &[u8], longest_ms: u64, dice: &mut Dice) -> Vec<Copy> {
+    pub(crate) fn spoil(self, bytes: &[u8], longest_ms: u64, dice: &mut Dice) -> Copies {
         let whole = bytes.to_vec();
         match self {
             Self::Drop => Vec::new(),

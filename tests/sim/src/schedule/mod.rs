@@ -10,6 +10,7 @@ use drawbridge_lock::flash::model::Tear;
 use drawbridge_protocol::command::Action;
 
 pub(crate) use self::draw::{CALM_EVERY_MS, CALM_MS};
+pub(crate) use self::mangle::Copies;
 pub use self::mangle::Mangle;
 
 /// A run before it begins.

@@ -189,6 +189,18 @@ impl World {
         self.tell_hub(ms, HubEvent::Radio(event));
     }
 
+    /// A lock ends its link: mostly after what it had said was out, as a controller should.
+    pub(super) fn lock_hangs_up(&mut self, lock: usize) {
+        let now = self.now;
+        let Some(link) = self.sites[lock].link else {
+            return;
+        };
+        let flushes = !self.dice.chance(100);
+        let last = self.air.links.get(&link).map(|link| link.to_hub.event_ms);
+        let out = last.filter(|_| flushes).unwrap_or(now).saturating_sub(now);
+        self.lose_link(link, LinkFault::Closed, out + HOP_MS);
+    }
+
     /// A lock's link dies; the hub notices some time later. Says whether there was one.
     pub(super) fn cut_link(&mut self, lock: usize) -> bool {
         let link = self.sites[lock].link;

@@ -75,7 +75,10 @@ impl World {
             return;
         }
         if let Some(what) = restless {
-            return self.violate(6, format!("{when}: {what} after {STEADY_MS} ms"));
+            self.look_at_hub();
+            let status = self.users.status.take().unwrap_or_default();
+            let what = format!("{when}: {what} after {STEADY_MS} ms; hub: {status}");
+            return self.violate(6, what);
         }
         self.judge_ends();
         self.judge_logs();
@@ -87,8 +90,11 @@ impl World {
         let Some(hub) = &self.hub else {
             return Some("there is no hub".into());
         };
-        if !hub.is_idle() || !self.broker.is_up {
-            return Some("the hub has something to do, or no broker".into());
+        if !hub.is_idle() {
+            return Some("the hub has something to do".into());
+        }
+        if !self.broker.is_up {
+            return Some("the hub has no broker".into());
         }
         for (tree, what) in [(Tree::Inbox, "commands"), (Tree::Outbox, "publications")] {
             let count = self.disk.count(tree);

@@ -146,7 +146,7 @@ impl World {
         }
     }
 
-    pub(super) fn from_hub(
+    pub(super) fn hub_published(
         &mut self,
         connection: u64,
         ticket: u64,

@@ -28,10 +28,7 @@ impl World {
                 Wish::Packet { link, bytes } if link == HUB_LINK => self.lock_says(lock, bytes),
                 Wish::Packet { .. } => {}
                 Wish::Disconnect { link } if link == HUB_LINK => {
-                    if let Some(link) = self.sites[lock].link {
-                        let reason = drawbridge_daemon::core::LinkFault::Closed;
-                        self.lose_link(link, reason, super::HOP_MS);
-                    }
+                    self.lock_hangs_up(lock);
                 }
                 Wish::Disconnect { .. } => {}
             }
@@ -74,7 +71,6 @@ impl World {
             return;
         }
         site.door.disarm();
-        site.is_cut_armed = false;
         if let Some(cut) = site.cut_at_boot.take() {
             site.door.cut_after(cut.after, cut.tear, cut.seed);
         }
@@ -175,7 +171,6 @@ impl World {
         let site = &mut self.sites[lock];
         if site.door.is_on() {
             site.door.cut_after(after, tear, seed);
-            site.is_cut_armed = true;
         }
     }
 }

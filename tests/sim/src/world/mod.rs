@@ -100,6 +100,7 @@ pub(crate) enum Due {
 /// Everything.
 #[derive(Debug)]
 pub(crate) struct World {
+    seed: u64,
     pub(crate) now: u64,
     began: u64,
     pub(crate) hub: Option<Hub>,
@@ -148,6 +149,7 @@ impl World {
         let sites = schedule.house.relock_ms.iter();
         let sites = sites.map(|relock| Site::new(*relock, &mut dice)).collect();
         Self {
+            seed: schedule.seed,
             now: 1_000,
             began: 0,
             hub: None,
@@ -195,6 +197,17 @@ impl World {
             self.pass_until(calm);
             self.calm();
             self.pass_until(self.began + reached);
+        }
+    }
+
+    /// All dice anew with each moment, so that a moment is the same whatever was left out before it.
+    fn shake(&mut self) {
+        let (seed, now) = (self.seed, self.now);
+        self.dice = Dice::of(seed, now, 1);
+        self.hub_dice = Dice::of(seed, now, 2);
+        self.users.shake(Dice::of(seed, now, 3));
+        for (lock, site) in self.sites.iter_mut().enumerate() {
+            site.door.reseed(Dice::of(seed, now, 4 + lock as u64));
         }
     }
 
@@ -264,12 +277,16 @@ impl World {
             self.now = self.now.max(end);
             return false;
         };
-        self.restless = if at > self.now { 0 } else { self.restless + 1 };
+        self.restless += 1;
+        if at > self.now {
+            self.restless = 0;
+            self.now = at;
+            self.shake();
+        }
         if self.restless > RESTLESS {
             self.violate(6, "the house never comes to rest".into());
             return false;
         }
-        self.now = self.now.max(at);
         self.tally.steps += 1;
         let kind = if due == Some(at) {
             if let Some((_, due)) = self.due.pop_first() {
@@ -335,7 +352,7 @@ impl World {
                 ticket,
                 topic,
                 payload,
-            } => self.from_hub(connection, ticket, topic, payload),
+            } => self.hub_published(connection, ticket, topic, payload),
             Due::Hears { topic, payload } => self.hears(&topic, &payload),
             Due::AskAgain { errand, attempt } => self.ask_again(errand, attempt),
             Due::Send(sending) => self.hand_over(sending),

@@ -1,7 +1,7 @@
 //! Somebody on a way who spoils what goes along.
 
 use crate::dice::Dice;
-use crate::schedule::{Mangle, NoisePlan};
+use crate::schedule::{Copies, Mangle, NoisePlan};
 
 /// Noise that lasts for a while.
 #[derive(Debug)]
@@ -9,7 +9,9 @@ pub(crate) struct Noise {
     mangle: Mangle,
     per_mille: u64,
     until: u64,
-    dice: Dice,
+    seed: u64,
+    /// When something came last, and how many came at that moment.
+    last: (u64, u64),
 }
 
 impl Noise {
@@ -18,7 +20,8 @@ impl Noise {
             mangle: plan.mangle,
             per_mille: plan.per_mille,
             until: now + plan.for_ms,
-            dice: Dice::new(plan.seed),
+            seed: plan.seed,
+            last: (0, 0),
         }
     }
 
@@ -30,10 +33,15 @@ impl Noise {
         longest_ms: u64,
         is_honest: bool,
         now: u64,
-    ) -> Option<(Mangle, Vec<(u64, Vec<u8>)>)> {
+    ) -> Option<(Mangle, Copies)> {
         let applies = now < self.until && (!is_honest || self.mangle.keeps_bytes());
-        (applies && self.dice.chance(self.per_mille)).then(|| {
-            let copies = self.mangle.spoil(bytes, longest_ms, &mut self.dice);
+        self.last = match self.last {
+            (at, number) if at == now => (now, number + 1),
+            _ => (now, 0),
+        };
+        let mut dice = Dice::of(self.seed, now, self.last.1);
+        (applies && dice.chance(self.per_mille)).then(|| {
+            let copies = self.mangle.spoil(bytes, longest_ms, &mut dice);
             (self.mangle, copies)
         })
     }

@@ -29,9 +29,7 @@ impl World {
         self.sites[lock].door.press_button(self.now);
         let ticket = self.sites[lock].door.factory.qr().ticket();
         let mut out = [0; 192];
-        let ticket = ticket
-            .encode(&mut out)
-            .map_err(|error| error.to_string())?;
+        let ticket = ticket.encode(&mut out).map_err(|error| error.to_string())?;
         let said = self.ask_now(
             "lock.pair",
             &json!({"ticket": Base64::encode_string(ticket)}),

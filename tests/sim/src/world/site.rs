@@ -42,7 +42,6 @@ pub(crate) struct Site {
     /// A second cut that waits for the next start.
     pub(crate) cut_at_boot: Option<super::deeds::Cut>,
     pub(crate) dark_ms: u64,
-    pub(crate) is_cut_armed: bool,
     on_air: VecDeque<Vec<u8>>,
 }
 
@@ -69,7 +68,6 @@ impl Site {
             freed: 0,
             cut_at_boot: None,
             dark_ms: 0,
-            is_cut_armed: false,
             on_air: VecDeque::new(),
         }
     }
