@@ -37,7 +37,7 @@ fn caught(name: &str, args: &Args) -> Result<bool, Failure> {
         .iter()
         .find(|plant| plant.name == name)
         .ok_or_else(|| Failure::usage(format!("find {name} in {}", plant::FOLDER)))?;
-    let copy = Copy::below(&root.join("target/planted-sim"));
+    let copy = Copy::below(&root.join("target/planted"));
     copy.refresh(&root)?;
     if let Some(line) = simulate(&copy, args)? {
         return Err(Failure::new(format!(
