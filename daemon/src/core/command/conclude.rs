@@ -22,6 +22,8 @@ pub(in crate::core) struct Ending<'a> {
     pub(in crate::core) reason: Reason,
     pub(in crate::core) position: Option<Position>,
     pub(in crate::core) report: Option<&'a [u8]>,
+    /// Whether a repeat of the bytes gets this answer; else they are taken in anew.
+    pub(in crate::core) is_remembered: bool,
 }
 
 impl Hub {
@@ -49,9 +51,8 @@ impl Hub {
             tree: Tree::Inbox,
             key: command_key(id),
         }];
-        // Bytes that nobody signed must not stand in the way of those that somebody did: what the
-        // lock refused without a signature may be sent again.
-        if ending.report.is_some() || ending.reason == Reason::Forgotten {
+        // Bytes that nobody signed must not stand in the way of those that somebody did.
+        if ending.is_remembered {
             let record = FinalRecord {
                 order: self.commands.order(),
                 lock: tracked.lock,

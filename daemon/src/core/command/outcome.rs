@@ -82,6 +82,7 @@ impl Hub {
                     reason: outcome.reason,
                     position: Some(outcome.position),
                     report: Some(statement),
+                    is_remembered: true,
                 };
                 self.conclude(id, &ending, now);
             }
@@ -101,9 +102,7 @@ impl Hub {
         let Some(state) = self.locks.get_mut(&lock) else {
             return;
         };
-        let refused = state
-            .command_lane
-            .take_if(|lane| lane.is_query == is_query);
+        let refused = state.command_lane.take_if(|lane| lane.is_query == is_query);
         let Some(id) = refused.map(|lane| lane.id) else {
             return;
         };
@@ -132,6 +131,7 @@ impl Hub {
             reason,
             position: None,
             report: None,
+            is_remembered: false,
         };
         self.conclude(id, &ending, now);
     }
@@ -188,6 +188,7 @@ impl Hub {
                 reason,
                 position,
                 report: Some(&statement),
+                is_remembered: true,
             };
             let fields = vec![("lock", lock.to_string()), ("command", id.to_string())];
             self.journal(Level::Warn, "outcome_forgotten", fields);

@@ -147,6 +147,7 @@ impl Hub {
                 reason,
                 position: None,
                 report: None,
+                is_remembered: true,
             };
             self.conclude(command, &ending, now);
         }
