@@ -40,6 +40,11 @@ impl Schedule {
                 scene(at, &mut dice, &mut items);
             }
         }
+        // A scene that begins just before a calm is cut off by it.
+        items.retain(|item| {
+            let left = CALM_EVERY_MS - item.at_ms % CALM_EVERY_MS;
+            length_ms.saturating_sub(item.at_ms).min(left) > CALM_MS
+        });
         items.sort_by_key(|item| item.at_ms);
         Self {
             seed,

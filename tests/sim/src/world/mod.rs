@@ -8,6 +8,7 @@ mod calm;
 mod cloud;
 mod deeds;
 mod hub;
+mod issuing;
 mod locks;
 mod noise;
 mod pairing;
@@ -94,7 +95,7 @@ pub(crate) enum Due {
     /// A user has waited long enough for where the lock stands.
     AskAgain { errand: u64, attempt: u32 },
     /// A user hands over a command.
-    Send(users::Sending),
+    Send(issuing::Sending),
 }
 
 /// Everything.

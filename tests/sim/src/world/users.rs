@@ -4,25 +4,22 @@ use std::collections::BTreeMap;
 
 use base64ct::{Base64, Encoding};
 use drawbridge_daemon::core::{ClientId, ControlEvent, HubEvent, VerbError};
-use drawbridge_protocol::command::{Action, Command};
 use drawbridge_protocol::entropy::Entropy;
-use drawbridge_protocol::ids::{CommandId, LockEpoch, Nonce};
+use drawbridge_protocol::ids::{CommandId, Nonce};
 use drawbridge_protocol::keys::{IdentityKey, IdentitySecret};
 use drawbridge_protocol::session_info::SessionInfo;
 use serde_json::{Value, json};
 
+use super::issuing::Issued;
 use super::{Due, HOP_MS, World};
 use crate::dice::Dice;
 use crate::house::broker::Message;
-use crate::house::owner::{command, signed};
 use crate::schedule::{How, Plan, Who};
 
 /// How long a user waits for an answer, milliseconds: the hub gives up after 20 s.
 const PATIENCE_MS: u64 = 25_000;
 /// How often he asks.
 const ATTEMPTS: u32 = 4;
-/// The life of a command that no lock takes through a hub, milliseconds.
-const FAR_MS: u64 = 600_000;
 /// Records of a log that are left to gather before the owner frees them.
 const FREE_EVERY: u64 = 40;
 
@@ -34,45 +31,9 @@ struct Errand {
     nonce: Nonce,
 }
 
-/// A command that was signed, and what is known of it.
-#[derive(Debug)]
-pub(crate) struct Issued {
-    pub(crate) lock: usize,
-    pub(crate) statement: Vec<u8>,
-    pub(crate) holder: IdentityKey,
-    pub(crate) who: Who,
-    pub(crate) action: Action,
-    pub(crate) epoch: LockEpoch,
-    pub(crate) counter: u64,
-    pub(crate) expiry_ms: u64,
-    /// Whether a lock may ever obey these bytes.
-    pub(crate) may_act: bool,
-    pub(crate) sent: u32,
-    pub(crate) starts: u32,
-    /// The bolt came to its end for it.
-    pub(crate) has_arrived: bool,
-    pub(crate) is_accepted: bool,
-    /// Status and reason that the lock signed.
-    pub(crate) end: Option<(String, String)>,
-    /// The hub said no on its own account.
-    pub(crate) is_turned_away: bool,
-}
-
-/// Bytes on their way to the hub.
-#[derive(Debug, Clone)]
-pub(crate) struct Sending {
-    id: Option<CommandId>,
-    to: usize,
-    bytes: Vec<u8>,
-    retain: bool,
-    is_local: bool,
-    kind: &'static str,
-    tries: u32,
-}
-
 /// What a client of the control socket waits for.
 #[derive(Debug, Clone, Copy)]
-enum Waiting {
+pub(super) enum Waiting {
     Setup,
     Status,
     Errand(u64),
@@ -84,17 +45,17 @@ enum Waiting {
 pub(crate) struct Users {
     errands: BTreeMap<u64, Errand>,
     next: u64,
-    clients: BTreeMap<ClientId, Waiting>,
+    pub(super) clients: BTreeMap<ClientId, Waiting>,
     next_client: u64,
     setup: Option<Result<Value, String>>,
     pub(crate) status: Option<Value>,
     pub(crate) issued: BTreeMap<CommandId, Issued>,
     /// What was sent and may be sent again, by lock.
-    sent: BTreeMap<usize, Vec<(CommandId, Vec<u8>)>>,
+    pub(super) sent: BTreeMap<usize, Vec<(CommandId, Vec<u8>)>>,
     /// An errand that somebody follows, and its command.
     watched: (u64, Option<CommandId>),
-    stranger: IdentitySecret,
-    dice: Dice,
+    pub(super) stranger: IdentitySecret,
+    pub(super) dice: Dice,
 }
 
 impl Users {
@@ -114,7 +75,7 @@ impl Users {
         }
     }
 
-    fn client(&mut self, waiting: Waiting) -> ClientId {
+    pub(super) fn client(&mut self, waiting: Waiting) -> ClientId {
         self.next_client += 1;
         let client = ClientId(self.next_client);
         self.clients.insert(client, waiting);
@@ -280,7 +241,7 @@ impl World {
         self.after(HOP_MS, Due::Publish(message));
     }
 
-    fn holder(&self, plan: &Plan) -> IdentityKey {
+    pub(super) fn holder(&self, plan: &Plan) -> IdentityKey {
         match plan.who {
             Who::Hub => self.keys.identity.public(),
             Who::Owner | Who::Stranger => self.sites[plan.lock].owner.identity.public(),
@@ -315,157 +276,6 @@ impl World {
         if self.users.watched.0 == errand {
             self.users.watched.1 = id;
         }
-    }
-
-    fn issue(&mut self, plan: &Plan, info: &SessionInfo) -> Option<CommandId> {
-        let lasts = match plan.how {
-            How::FarAhead => FAR_MS,
-            _ => plan.lasts_ms,
-        };
-        let grant = match plan.who {
-            Who::Hub => self.sites[plan.lock].grant,
-            Who::Owner | Who::Stranger => None,
-        };
-        let wanted = command(info, plan.action, 1, lasts, grant);
-        let honest = match plan.who {
-            Who::Hub => signed(&wanted, &self.keys.identity),
-            Who::Owner => signed(&wanted, &self.sites[plan.lock].owner.identity),
-            Who::Stranger => signed(&wanted, &self.users.stranger),
-        };
-        let mut bytes = honest;
-        if let How::Flipped { bit } = plan.how {
-            let bit = (bit % (bytes.len() as u64 * 8)) as usize;
-            bytes[bit / 8] ^= 1 << (bit % 8);
-        }
-        let id = Command::read(&bytes).ok().map(|read| read.id);
-        let has_right =
-            plan.who == Who::Owner || (plan.who == Who::Hub && plan.action == Action::Lock);
-        let may_act = has_right
-            && !matches!(
-                plan.how,
-                How::Retained | How::WrongLock | How::Flipped { .. }
-            );
-        if let Some(id) = id {
-            let issued = Issued {
-                lock: plan.lock,
-                statement: bytes.clone(),
-                holder: self.holder(plan),
-                who: plan.who,
-                action: plan.action,
-                epoch: wanted.epoch,
-                counter: wanted.counter,
-                expiry_ms: wanted.expiry_ms,
-                may_act,
-                sent: 0,
-                starts: 0,
-                has_arrived: false,
-                is_accepted: false,
-                end: None,
-                is_turned_away: false,
-            };
-            self.users.issued.entry(id).or_insert(issued);
-            if may_act && plan.how != How::FarAhead {
-                let sent = self.users.sent.entry(plan.lock).or_default();
-                sent.push((id, bytes.clone()));
-            }
-        }
-        self.send_all(id, plan, bytes, &wanted);
-        id
-    }
-
-    fn send_all(&mut self, id: Option<CommandId>, plan: &Plan, bytes: Vec<u8>, wanted: &Command) {
-        let lock = plan.lock;
-        let kind = match (plan.who, plan.how) {
-            (Who::Stranger, _) => "stranger",
-            (_, How::Plain) => "valid",
-            (_, How::Twice { .. }) => "twice",
-            (_, How::Held { .. }) => "held",
-            (_, How::Late) => "expired",
-            (_, How::Retained) => "retained",
-            (_, How::Flipped { .. }) => "bit_flipped",
-            (_, How::WrongLock) => "wrong_lock",
-            (_, How::FarAhead) => "far_ahead",
-            (_, How::SameId) => "same_id",
-            (_, How::Replay { .. }) => "replayed",
-        };
-        match plan.how {
-            How::Twice { gap_ms } => {
-                self.send_later(0, id, plan, lock, bytes.clone(), kind);
-                self.send_later(gap_ms, id, plan, lock, bytes, kind);
-            }
-            How::Held { for_ms } => {
-                let for_ms = for_ms.min(plan.lasts_ms);
-                self.send_later(for_ms, id, plan, lock, bytes, kind);
-            }
-            How::Late => self.send_later(plan.lasts_ms + 500, id, plan, lock, bytes, kind),
-            How::WrongLock => {
-                let other = (lock + 1) % self.sites.len();
-                self.send_later(0, id, plan, other, bytes, kind);
-            }
-            How::SameId => {
-                let forged = signed(wanted, &self.users.stranger);
-                let first = self.users.dice.below(2) * 40;
-                self.send_later(first, id, plan, lock, bytes, kind);
-                self.send_later(20, None, plan, lock, forged, kind);
-            }
-            _ => self.send_later(0, id, plan, lock, bytes, kind),
-        }
-    }
-
-    fn send_later(
-        &mut self,
-        ms: u64,
-        id: Option<CommandId>,
-        plan: &Plan,
-        to: usize,
-        bytes: Vec<u8>,
-        kind: &'static str,
-    ) {
-        let sending = Sending {
-            id,
-            to,
-            bytes,
-            retain: plan.how == How::Retained,
-            is_local: plan.is_local,
-            kind,
-            tries: 0,
-        };
-        self.after(ms, Due::Send(sending));
-    }
-
-    /// The bytes go to broker or socket.
-    pub(super) fn hand_over(&mut self, sending: Sending) {
-        let name = self.lock_name(sending.to);
-        if sending.is_local && self.hub.is_none() {
-            // Nobody listens on the socket; he tries again for a while.
-            if sending.tries < 5 {
-                let tries = sending.tries + 1;
-                self.after(3_000, Due::Send(Sending { tries, ..sending }));
-            }
-            return;
-        }
-        self.tally.command(sending.kind);
-        if let Some(issued) = sending.id.and_then(|id| self.users.issued.get_mut(&id)) {
-            issued.sent += 1;
-        }
-        self.note(|| {
-            format!(
-                "{} command {:?} to lock {}",
-                sending.kind, sending.id, sending.to
-            )
-        });
-        if sending.is_local {
-            let client = self.users.client(Waiting::Command(sending.to));
-            let command = Base64::encode_string(&sending.bytes);
-            let data = json!({"lock": name, "command": command, "wait": true});
-            return self.request(client, "lock.command", data);
-        }
-        let message = Message {
-            topic: format!("drawbridge/hub-1/lock/{name}/command"),
-            payload: sending.bytes,
-            retain: sending.retain,
-        };
-        self.after(HOP_MS, Due::Publish(message));
     }
 
     /// Users hear what the hub has published.
