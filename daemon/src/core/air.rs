@@ -200,7 +200,7 @@ impl Hub {
         } else if lock.binding.is_claimed {
             lock.wants.grant |= is_new && lock.binding.grant().is_some();
             lock.wants.report = true;
-            lock.log.is_barred = false;
+            lock.log.barred_until = None;
         }
         self.touch(id);
     }

@@ -96,8 +96,8 @@ impl Hub {
         };
         lock.log.cursor = cursor;
         let (Some(&(first, _)), Some(&(last, _))) = (taken.first(), taken.last()) else {
-            // Asked for records and got none that lead on: not again in this session.
-            lock.log.is_barred = true;
+            // Asked for records and got none that lead on.
+            lock.log.bar(now.mono_ms);
             return self.conclude_from_log(id, now);
         };
         // Before the first pull nothing of this lock is in the store.
@@ -107,6 +107,7 @@ impl Hub {
             kept_from
         };
         lock.log.kept_from = kept_from;
+        lock.log.fruitless = 0;
         let newest = lock.log.newest;
         let mut ops: Vec<_> = taken
             .iter()
@@ -173,6 +174,12 @@ impl Hub {
 
     /// Something is missing in a lock's log, or was changed: S18, R8.
     fn gap(&mut self, id: LockId, expected: u64, found: u64, kind: &'static str) {
+        if let Some(lock) = self.locks.get_mut(&id) {
+            let is_told = lock.log.told.replace((expected, found, kind));
+            if is_told == Some((expected, found, kind)) {
+                return;
+            }
+        }
         let fields = vec![
             ("lock", id.to_string()),
             ("expected", expected.to_string()),
@@ -245,6 +252,14 @@ impl Hub {
             reason,
             position: record.position,
         });
+    }
+
+    /// The lock may be asked for its log again.
+    pub(super) fn lift_bar(&mut self, id: LockId) {
+        if let Some(lock) = self.locks.get_mut(&id) {
+            lock.log.barred_until = None;
+            self.touch(id);
+        }
     }
 
     fn put_cursor(&self, id: LockId) -> StoreOp {

@@ -262,6 +262,7 @@ impl Hub {
                 claim,
                 lock.report_at,
                 lock.offline_at,
+                lock.log.barred_until,
             ]
             .into_iter()
             .flatten()

@@ -102,17 +102,39 @@ pub(super) struct LogStanding {
     /// Number and, if told, hash of the newest record by the lock's word.
     pub(super) newest: u64,
     pub(super) head: Option<(u64, Digest32)>,
-    /// The lock refused a pull in this session, or its answer led nowhere.
-    pub(super) is_barred: bool,
+    /// The lock refused a pull, or its answer led nowhere: not asked again before this moment,
+    /// monotonic milliseconds, unless there is a new session or a new grant before.
+    pub(super) barred_until: Option<u64>,
+    /// How many pulls in a row came to nothing.
+    pub(super) fruitless: u32,
+    /// The last gap that was told of: expected, found, kind. A lock that is asked again for the same
+    /// record raises no second alarm over it.
+    pub(super) told: Option<(u64, u64, &'static str)>,
 }
 
+/// Pause after a pull that came to nothing, in milliseconds; it doubles with each that follows.
+const PULL_AGAIN_MS: u64 = 5_000;
+/// Longest such pause, in milliseconds: whatever was wrong with the lock, its log moves on within
+/// the time to steady state (I6, 120 s) after it ended.
+const MAX_PULL_AGAIN_MS: u64 = 60_000;
+
 impl LogStanding {
+    /// A pull came to nothing.
+    pub(super) fn bar(&mut self, now_ms: u64) {
+        let pause = PULL_AGAIN_MS.saturating_mul(1 << self.fruitless.min(8));
+        self.fruitless = self.fruitless.saturating_add(1);
+        self.barred_until = Some(now_ms.saturating_add(pause.min(MAX_PULL_AGAIN_MS)));
+    }
+
     /// Nothing of it is known to be held.
     pub(super) const fn restart(&mut self) {
         self.cursor = LogCursor::START;
         self.kept_from = 1;
         self.newest = 0;
         self.head = None;
+        self.barred_until = None;
+        self.fruitless = 0;
+        self.told = None;
     }
 
     /// How many records the hub may hold without leave to free them.
@@ -197,7 +219,9 @@ impl Lock {
                 kept_from: 1,
                 newest,
                 head: None,
-                is_barred: false,
+                barred_until: None,
+                fruitless: 0,
+                told: None,
             },
             report: None,
             state: None,

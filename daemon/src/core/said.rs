@@ -48,6 +48,8 @@ impl Hub {
                 records,
             } if is_answer => self.log_batch(id, first, newest, records, now),
             LockToHub::Freed { up_to } if is_answer => self.freed(id, up_to),
+            // What it refused for want of rights it may give now.
+            LockToHub::GrantAccepted { .. } if is_answer => self.lift_bar(id),
             LockToHub::PskOffer { next } => self.psk_offered(id, next),
             LockToHub::PairInfo {
                 window,
@@ -154,7 +156,7 @@ impl Hub {
             Sync::Relay(relay) => self.reply(relay.reply, Err(VerbError::refused(reason))),
             Sync::LogPull => {
                 if let Some(lock) = self.locks.get_mut(&id) {
-                    lock.log.is_barred = true;
+                    lock.log.bar(now.mono_ms);
                 }
                 self.conclude_from_log(id, now);
             }

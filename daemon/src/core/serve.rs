@@ -207,7 +207,7 @@ impl Hub {
         let has_room = self.has_room_for_logs();
         self.locks.get(&id).is_some_and(|lock| {
             let log = &lock.log;
-            let is_behind = log.cursor.seq < log.newest && !log.is_barred;
+            let is_behind = log.cursor.seq < log.newest && log.barred_until.is_none();
             is_behind && has_room && log.held() < self.config.audit_per_lock
         })
     }
@@ -254,12 +254,16 @@ impl Hub {
             .collect();
         let report_due = lock.report_at.take_if(|at| *at <= now.mono_ms).is_some();
         lock.wants.report |= report_due;
+        let bar_falls = lock.log.barred_until.is_some_and(|at| at <= now.mono_ms);
         let offline = lock.offline_at.take_if(|at| *at <= now.mono_ms).is_some();
         if offline {
             lock.is_online = Some(false);
         }
         for reply in late {
             self.reply(reply, Err(VerbError::unreachable(id)));
+        }
+        if bar_falls {
+            self.lift_bar(id);
         }
         if report_due {
             self.touch(id);

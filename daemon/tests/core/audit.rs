@@ -8,6 +8,7 @@ use drawbridge_protocol::keys::IdentitySecret;
 use drawbridge_protocol::log_record::LogEvent;
 use serde_json::json;
 
+use super::lock_double::Pulls;
 use super::world::{World, base64};
 
 /// Numbers of all records published, in order.
@@ -322,4 +323,39 @@ fn f16_records_of_a_lost_store_are_fetched_again_whatever_the_binding_says() {
     report(&mut world);
     assert_eq!(world.disk.count(Tree::Audit), 11);
     assert!(world.events_named("gap").is_empty());
+}
+
+/// Requests of that name that the lock has read.
+fn heard(world: &World, name: &str) -> usize {
+    let heard = world.locks[0].heard.iter();
+    heard.filter(|heard| heard.starts_with(name)).count()
+}
+
+/// I6, I4. Guards: a log that stays in the lock for as long as the link lives, which may be weeks,
+/// because one pull came to nothing; and a lock that is asked over and over meanwhile, or raises the
+/// same alarm with each answer.
+#[test]
+fn i6_log_is_asked_for_again_after_pulls_that_came_to_nothing() {
+    for (pulls, gaps) in [(Pulls::Refused, 0), (Pulls::Empty, 0), (Pulls::Nonsense, 1)] {
+        let mut world = World::ready(1);
+        let (sessions, asked) = (heard(&world, "handshake"), heard(&world, "LogPull"));
+        world.locks[0].pulls = pulls;
+        for _ in 0..5 {
+            world.locks[0].record(LogEvent::MovedByHand, None, None);
+        }
+        report(&mut world);
+        world.run(600_000);
+        let asked = heard(&world, "LogPull") - asked;
+        assert!((10..=15).contains(&asked), "{pulls:?}: {asked} in 600 s");
+        assert_eq!(world.events_named("gap").len(), gaps, "{pulls:?}");
+        world.locks[0].pulls = Pulls::Answered;
+        world.run(61_000);
+        assert_eq!(heard(&world, "handshake"), sessions, "{pulls:?}: one link");
+        assert_eq!(published(&world), (1..=6).collect::<Vec<_>>(), "{pulls:?}");
+        assert_eq!(world.events_named("gap").len(), gaps, "{pulls:?}");
+        // What was wrong is over: the next record is asked for at once.
+        world.locks[0].record(LogEvent::MovedByHand, None, None);
+        report(&mut world);
+        assert_eq!(published(&world), (1..=7).collect::<Vec<_>>(), "{pulls:?}");
+    }
 }

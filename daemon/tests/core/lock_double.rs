@@ -40,6 +40,17 @@ pub(crate) enum Cut {
     BeforeAnswer,
 }
 
+/// What the lock answers when it is asked for its log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pulls {
+    Answered,
+    Refused,
+    /// There is more, and nothing of it in the answer.
+    Empty,
+    /// A record that is none.
+    Nonsense,
+}
+
 struct Line {
     incoming: Reassembler,
     out: Fragmenter,
@@ -86,6 +97,7 @@ pub(crate) struct LockDouble {
     pub(crate) loses_offers: bool,
     offered: Option<PskGeneration>,
     pub(crate) knows_grants: bool,
+    pub(crate) pulls: Pulls,
     pub(crate) pulls_answered: u32,
     pub(crate) now_ms: u64,
     pub(crate) wants_down: bool,
@@ -122,6 +134,7 @@ impl LockDouble {
             loses_offers: false,
             offered: None,
             knows_grants: false,
+            pulls: Pulls::Answered,
             pulls_answered: 0,
             now_ms: 0,
             wants_down: false,
@@ -484,6 +497,21 @@ impl LockDouble {
 
     fn pull(&mut self, from: u64) -> Vec<Vec<u8>> {
         self.pulls_answered += 1;
+        let newest = self.head().0;
+        let nothing = |records| LockToHub::LogBatch {
+            first: from,
+            newest,
+            records,
+        };
+        match self.pulls {
+            Pulls::Answered => {}
+            Pulls::Refused => {
+                let (request, reason) = (5, Reason::NoRight);
+                return self.say(&LockToHub::Refused { request, reason });
+            }
+            Pulls::Empty => return self.say(&nothing(&[])),
+            Pulls::Nonsense => return self.say(&nothing(&[0, 2, 0xff, 0xff])),
+        }
         let first = from.max(self.log_from);
         let mut records = Vec::new();
         for bytes in self.log.iter().skip(first as usize - 1) {
@@ -493,7 +521,6 @@ impl LockDouble {
             records.extend((bytes.len() as u16).to_be_bytes());
             records.extend(bytes);
         }
-        let newest = self.head().0;
         self.say(&LockToHub::LogBatch {
             first,
             newest,
