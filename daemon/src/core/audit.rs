@@ -4,9 +4,6 @@
 //! are one change to the store. What is missing or does not fit raises `gap`, once, and the hub goes
 //! on from what there is.
 
-use drawbridge_protocol::audit_ack::AuditAck;
-use drawbridge_protocol::codec::decode_exact;
-use drawbridge_protocol::cose::{Envelope, Kind, MAX_STATEMENT};
 use drawbridge_protocol::ids::{Digest32, LockId};
 use drawbridge_protocol::log_record::{ChainError, LogCursor, LogEvent, LogRecord};
 use drawbridge_protocol::reason::Reason;
@@ -16,17 +13,11 @@ use serde_json::json;
 use super::action::{Level, Priority, StoreOp, Tree};
 use super::command::Logged;
 use super::document::{base64, text};
-use super::event::AckToken;
 use super::hub::Hub;
 use super::ledger::After;
-use super::lock::PendingAck;
 use super::now::Now;
 use super::outbox::Publication;
 use super::record::{CursorRecord, ack_key, audit_key, cursor_key, encoded};
-use super::verbs::{ReplyTo, VerbError};
-
-/// Records removed from the store in one change.
-const FREE_AT_ONCE: u64 = 512;
 
 impl Hub {
     /// A signed statement says where the log stands.
@@ -135,7 +126,11 @@ impl Hub {
             priority: Priority::Bulk,
         });
         ops.push(op);
-        self.ledger.write(ops, vec![After::Publish(ticket)]);
+        let kept = After::LogKept {
+            lock: id,
+            seq: cursor.seq,
+        };
+        self.ledger.write(ops, vec![After::Publish(ticket), kept]);
         self.check_head(id);
         self.conclude_from_log(id, now);
     }
@@ -262,7 +257,7 @@ impl Hub {
         }
     }
 
-    fn put_cursor(&self, id: LockId) -> StoreOp {
+    pub(super) fn put_cursor(&self, id: LockId) -> StoreOp {
         let log = self.locks.get(&id).map(|lock| lock.log);
         let record = CursorRecord {
             seq: log.map_or(0, |log| log.cursor.seq),
@@ -275,105 +270,6 @@ impl Hub {
             value: encoded(&record),
             at: None,
         }
-    }
-
-    /// Leave to free records arrives: kept until the lock has answered to it. A newer one replaces
-    /// one that waits. The hub cannot verify it: the audit key is between owner and lock.
-    pub(super) fn take_audit_ack(
-        &mut self,
-        id: LockId,
-        statement: &[u8],
-        ack: Option<AckToken>,
-        reply: Option<ReplyTo>,
-    ) {
-        let names_lock = statement.len() <= MAX_STATEMENT
-            && Envelope::parse(Kind::AuditAck, statement)
-                .ok()
-                .and_then(|envelope| decode_exact(envelope.unverified_payload()).ok())
-                .is_some_and(|said: AuditAck| said.lock == id);
-        let lock = self.locks.get_mut(&id).filter(|_| names_lock);
-        let Some(lock) = lock else {
-            if let Some(token) = ack {
-                self.acknowledge(token);
-            }
-            self.journal(
-                Level::Warn,
-                "audit_ack_refused",
-                vec![("lock", id.to_string())],
-            );
-            if let Some(reply) = reply {
-                self.reply(
-                    reply,
-                    Err(VerbError::bad_statement(
-                        "an audit acknowledgement for this lock",
-                    )),
-                );
-            }
-            return;
-        };
-        let replaced = lock.ack.replace(PendingAck {
-            statement: statement.to_vec(),
-            reply,
-        });
-        if let Some(reply) = replaced.and_then(|old| old.reply) {
-            self.reply(reply, Err(VerbError::replaced()));
-        }
-        let op = StoreOp::Put {
-            tree: Tree::Meta,
-            key: ack_key(id),
-            value: statement.to_vec(),
-            at: None,
-        };
-        let after = ack.map(After::Acknowledge).into_iter().collect();
-        self.ledger.write(vec![op], after);
-        self.touch(id);
-    }
-
-    /// The lock freed its records: the hub's own copies go, too.
-    pub(super) fn freed(&mut self, id: LockId, up_to: u64) {
-        let reply = self.drop_ack(id);
-        let Some(lock) = self.locks.get_mut(&id) else {
-            return;
-        };
-        let oldest = lock
-            .log
-            .cursor
-            .seq
-            .saturating_sub(self.config.audit_per_lock.saturating_mul(2));
-        let mut from = lock.log.kept_from.max(oldest);
-        let end = up_to.min(lock.log.cursor.seq);
-        lock.log.kept_from = from.max(end.saturating_add(1));
-        while from <= end {
-            let last = end.min(from.saturating_add(FREE_AT_ONCE - 1));
-            let mut ops: Vec<_> = (from..=last)
-                .map(|seq| StoreOp::Delete {
-                    tree: Tree::Audit,
-                    key: audit_key(id, seq),
-                })
-                .collect();
-            ops.push(self.put_cursor(id));
-            self.ledger.write(ops, Vec::new());
-            from = last.saturating_add(1);
-        }
-        if let Some(reply) = reply {
-            self.reply(reply, Ok(json!({"freed": up_to})));
-        }
-    }
-
-    pub(super) fn ack_refused(&mut self, id: LockId, reason: Reason) {
-        if let Some(reply) = self.drop_ack(id) {
-            self.reply(reply, Err(VerbError::refused(reason)));
-        }
-    }
-
-    fn drop_ack(&mut self, id: LockId) -> Option<ReplyTo> {
-        let pending = self.locks.get_mut(&id)?.ack.take()?;
-        let op = StoreOp::Delete {
-            tree: Tree::Meta,
-            key: ack_key(id),
-        };
-        self.ledger.write(vec![op], Vec::new());
-        pending.reply
     }
 
     /// Everything that the store holds of a lock's log is to go.

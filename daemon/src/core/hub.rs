@@ -114,14 +114,18 @@ impl Hub {
                     && loss.is_none()
                 {
                     lock.log.cursor = record.cursor();
+                    lock.log.durable = record.seq;
                     lock.log.kept_from = record.kept_from;
                     lock.log.newest = lock.log.newest.max(record.seq);
                 }
             } else if let Some(lock) = ack.and_then(|id| self.locks.get_mut(&id)) {
-                lock.ack = Some(PendingAck {
+                let id = lock.binding.lock;
+                lock.ack = super::audit_ack::upto(id, &value).map(|upto| PendingAck {
                     statement: value,
+                    upto,
                     reply: None,
                 });
+                unreadable += usize::from(lock.ack.is_none());
             } else if ack.is_none() {
                 unreadable += 1;
             }
@@ -360,6 +364,10 @@ impl Hub {
                 (After::Accepted(id), _) => self.not_accepted(id),
                 // What the store does not take now is told from memory: silence would be worse.
                 (After::Publish(ticket), _) => self.outbox.ready(ticket),
+                // What the store will never take holds nobody up for ever.
+                (After::LogKept { lock, seq }, Fate::Durable | Fate::Refused) => {
+                    self.log_kept(lock, seq);
+                }
                 (After::PskKept { lock, generation }, Fate::Durable) => {
                     self.psk_kept(lock, generation);
                 }
@@ -373,7 +381,8 @@ impl Hub {
                 }
                 (After::Acknowledge(token), Fate::Durable) => self.acknowledge(token),
                 (
-                    After::PskKept { .. }
+                    After::LogKept { .. }
+                    | After::PskKept { .. }
                     | After::ClaimSaved(_)
                     | After::Answer { .. }
                     | After::Acknowledge(_),

@@ -25,6 +25,8 @@ pub(super) enum After {
     Accepted(CommandId),
     /// The publication with this ticket may go out.
     Publish(u64),
+    /// Records of the lock's log are kept up to this one.
+    LogKept { lock: LockId, seq: u64 },
     /// The lock may be told that it is kept.
     PskKept {
         lock: LockId,

@@ -70,6 +70,8 @@ pub(super) struct Relay {
 #[derive(Debug)]
 pub(super) struct PendingAck {
     pub(super) statement: Vec<u8>,
+    /// Up to which record, and that record's hash. Only the lock can tell whether it is true.
+    pub(super) upto: LogCursor,
     pub(super) reply: Option<ReplyTo>,
 }
 
@@ -97,6 +99,8 @@ pub(super) struct PendingClaim {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LogStanding {
     pub(super) cursor: LogCursor,
+    /// How much of that is in the store for certain.
+    pub(super) durable: u64,
     /// Lowest record that may still be in the store.
     pub(super) kept_from: u64,
     /// Number and, if told, hash of the newest record by the lock's word.
@@ -129,6 +133,7 @@ impl LogStanding {
     /// Nothing of it is known to be held.
     pub(super) const fn restart(&mut self) {
         self.cursor = LogCursor::START;
+        self.durable = 0;
         self.kept_from = 1;
         self.newest = 0;
         self.head = None;
@@ -216,6 +221,7 @@ impl Lock {
             log: LogStanding {
                 // The store says how far the hub is: it holds the records, and a binding outlives it.
                 cursor: LogCursor::START,
+                durable: 0,
                 kept_from: 1,
                 newest,
                 head: None,

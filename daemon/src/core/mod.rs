@@ -26,6 +26,7 @@
 pub mod action;
 mod air;
 mod audit;
+mod audit_ack;
 pub mod binding;
 mod command;
 pub mod config;

@@ -47,7 +47,7 @@ impl Hub {
                 newest,
                 records,
             } if is_answer => self.log_batch(id, first, newest, records, now),
-            LockToHub::Freed { up_to } if is_answer => self.freed(id, up_to),
+            LockToHub::Freed { up_to } if is_answer => self.ack_taken(id, up_to),
             // What it refused for want of rights it may give now.
             LockToHub::GrantAccepted { .. } if is_answer => self.lift_bar(id),
             LockToHub::PskOffer { next } => self.psk_offered(id, next),

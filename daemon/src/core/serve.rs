@@ -187,7 +187,7 @@ impl Hub {
             lock.report_at = None;
             return Some(Sync::Report);
         }
-        if lock.ack.is_some() {
+        if self.may_hand_on_ack(id) {
             return Some(Sync::Ack);
         }
         self.may_pull(id).then_some(Sync::LogPull)

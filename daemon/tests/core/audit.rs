@@ -29,6 +29,25 @@ fn report(world: &mut World) {
     world.run(1_000);
 }
 
+/// The auditor's leave to free all that the lock has written so far.
+fn ack(world: &World) -> Vec<u8> {
+    let log = &world.locks[0].log;
+    let ack = AuditAck {
+        lock: world.locks[0].id,
+        ownership: OwnershipId([7; 8]),
+        seq: log.len() as u64,
+        head: Digest32::of(log.last().unwrap()),
+    };
+    let auditor = IdentitySecret::from_bytes(&[9; 32]);
+    ack.sign(&auditor, &mut [0; 300]).unwrap().to_vec()
+}
+
+/// The same, as the broker brings it.
+fn send_ack(world: &mut World) {
+    let (lock, ack) = (world.locks[0].id, ack(world));
+    world.publish(&format!("drawbridge/hub-1/lock/{lock}/audit/ack"), &ack);
+}
+
 /// I4, R7. Guards: log entries that are lost, doubled or out of order on their way.
 #[test]
 fn i4_every_log_record_is_stored_and_published_in_order() {
@@ -245,16 +264,7 @@ fn audit_ack_reaches_the_lock_and_frees_the_copies() {
     }
     report(&mut world);
     assert_eq!(world.disk.count(Tree::Audit), 11);
-    let ack = AuditAck {
-        lock: world.locks[0].id,
-        ownership: OwnershipId([7; 8]),
-        seq: 11,
-        head: Digest32::of(world.locks[0].log.last().unwrap()),
-    };
-    let ack = ack
-        .sign(&IdentitySecret::from_bytes(&[9; 32]), &mut [0; 300])
-        .unwrap()
-        .to_vec();
+    let ack = ack(&world);
     let lock = world.locks[0].id.to_string();
     // The lock is away; the hub dies meanwhile; the acknowledgement arrives all the same.
     world.unreachable = vec![world.locks[0].id];
@@ -358,4 +368,57 @@ fn i6_log_is_asked_for_again_after_pulls_that_came_to_nothing() {
         report(&mut world);
         assert_eq!(published(&world), (1..=7).collect::<Vec<_>>(), "{pulls:?}");
     }
+}
+
+/// I4, F14. Guards: records freed in the lock before the hub's disk has them, which a crash then takes
+/// away: the hub called it a gap, and nobody could tell it from a theft of records.
+#[test]
+fn f14_lock_frees_only_what_is_on_the_hubs_disk() {
+    let mut world = World::ready(1);
+    world.store_fails = true;
+    for _ in 0..4 {
+        world.locks[0].record(LogEvent::MovedByHand, None, None);
+    }
+    report(&mut world);
+    assert_eq!(published(&world), (1..=5).collect::<Vec<_>>());
+    send_ack(&mut world);
+    world.run(20_000);
+    assert_eq!(heard(&world, "AuditAck"), 0);
+    // The crash takes what the disk did not: the broker brings the acknowledgement again.
+    world.crash();
+    world.store_fails = false;
+    world.run(30_000);
+    assert_eq!(heard(&world, "AuditAck"), 1);
+    assert_eq!(world.unacked(), 0);
+    assert_eq!(world.disk.count(Tree::Audit), 0);
+    world.locks[0].record(LogEvent::MovedByHand, None, None);
+    report(&mut world);
+    assert_eq!(published(&world).last(), Some(&6));
+    assert!(world.events_named("gap").is_empty());
+}
+
+/// I6. Guards: leave to free that waits for ever for records which the hub cannot get, while the lock
+/// runs out of room; and an alarm over records that the auditor has.
+#[test]
+fn i6_ack_is_handed_on_when_its_records_cannot_be_had() {
+    let mut world = World::ready(1);
+    world.locks[0].pulls = Pulls::Refused;
+    for _ in 0..4 {
+        world.locks[0].record(LogEvent::MovedByHand, None, None);
+    }
+    report(&mut world);
+    send_ack(&mut world);
+    world.run(2_000);
+    assert_eq!(heard(&world, "AuditAck"), 1);
+    world.locks[0].pulls = Pulls::Answered;
+    world.crash();
+    world.run(30_000);
+    world.locks[0].record(LogEvent::MovedByHand, None, None);
+    report(&mut world);
+    assert_eq!(published(&world), [1, 6]);
+    assert!(world.events_named("gap").is_empty());
+    // The same once more frees nothing and is answered all the same.
+    send_ack(&mut world);
+    world.run(2_000);
+    assert_eq!(heard(&world, "AuditAck"), 2);
 }

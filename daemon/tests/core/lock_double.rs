@@ -417,9 +417,11 @@ impl LockDouble {
             }
             HubToLock::ReportRequest => self.send_report(),
             HubToLock::LogPull { from } => self.pull(from),
-            HubToLock::AuditAck { .. } => self.say(&LockToHub::Freed {
-                up_to: self.head().0,
-            }),
+            HubToLock::AuditAck { .. } => {
+                let up_to = self.head().0;
+                self.log_from = up_to + 1;
+                self.say(&LockToHub::Freed { up_to })
+            }
             HubToLock::PskStored { generation } => {
                 if let Some(offered) = self.offered.take_if(|o| o.generation == generation) {
                     self.psks.advance(offered);
