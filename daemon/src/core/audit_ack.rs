@@ -115,6 +115,11 @@ impl Hub {
             lock.log.durable = ack.upto.seq;
         }
         self.freed(id, up_to);
+        // The lock writes down that records went, and by whom: its answer does not say so.
+        if let Some(lock) = self.locks.get_mut(&id) {
+            lock.wants.report = true;
+        }
+        self.touch(id);
     }
 
     /// The lock freed its records: the hub's own copies go, too.

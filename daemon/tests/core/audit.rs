@@ -422,3 +422,19 @@ fn i6_ack_is_handed_on_when_its_records_cannot_be_had() {
     world.run(2_000);
     assert_eq!(heard(&world, "AuditAck"), 2);
 }
+
+/// I6, S18. Guards: the record of who freed the log, which stays in the lock until the bolt moves again.
+#[test]
+fn i6_record_of_a_freed_log_is_fetched_at_once() {
+    let mut world = World::ready(1);
+    world.locks[0].writes_what_it_frees = true;
+    for _ in 0..4 {
+        world.locks[0].record(LogEvent::MovedByHand, None, None);
+    }
+    report(&mut world);
+    send_ack(&mut world);
+    world.run(1_000);
+    assert_eq!(published(&world), (1..=6).collect::<Vec<_>>());
+    assert_eq!(world.disk.count(Tree::Audit), 1);
+    assert!(world.events_named("gap").is_empty());
+}

@@ -98,6 +98,8 @@ pub(crate) struct LockDouble {
     offered: Option<PskGeneration>,
     pub(crate) knows_grants: bool,
     pub(crate) pulls: Pulls,
+    /// A record of its own tells that records were freed.
+    pub(crate) writes_what_it_frees: bool,
     pub(crate) pulls_answered: u32,
     pub(crate) now_ms: u64,
     pub(crate) wants_down: bool,
@@ -135,6 +137,7 @@ impl LockDouble {
             offered: None,
             knows_grants: false,
             pulls: Pulls::Answered,
+            writes_what_it_frees: false,
             pulls_answered: 0,
             now_ms: 0,
             wants_down: false,
@@ -419,6 +422,9 @@ impl LockDouble {
             HubToLock::LogPull { from } => self.pull(from),
             HubToLock::AuditAck { .. } => {
                 let up_to = self.head().0;
+                if self.writes_what_it_frees && self.log_from <= up_to {
+                    self.record(LogEvent::Freed, None, None);
+                }
                 self.log_from = up_to + 1;
                 self.say(&LockToHub::Freed { up_to })
             }
