@@ -13,6 +13,9 @@ pub(crate) const STEADY_MS: u64 = 120_000;
 const PROBE_MS: u64 = 40_000;
 /// Commands tried on each lock: one may meet its own auto-relock.
 const PROBES: u32 = 3;
+/// Pause before somebody tries again, milliseconds: a lock whose motor turns says `busy` at once, and a
+/// motor turns for 6 s at most.
+const TRY_AGAIN_MS: u64 = 7_000;
 
 impl World {
     /// The calm: faults end, the house comes to rest, and each lock obeys its owner.
@@ -143,6 +146,7 @@ impl World {
             if self.users.watched_end() == Some("done") {
                 return;
             }
+            self.pass_until(self.now + TRY_AGAIN_MS);
         }
         self.violate(6, format!("lock {lock} does not obey its owner in calm"));
     }
