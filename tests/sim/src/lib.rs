@@ -9,7 +9,7 @@
 //! | [`run`](mod@run), [`shrink`](mod@shrink) | one run; a failing one made short |
 //! | [`house`], [`dice`], [`lane`] | parts that the tests of single faults use, too |
 //!
-//! What is modelled, and what is not: `docs/decisions/0010-the-simulator.md`.
+//! What is modelled, and what is not: `docs/decisions/0007-the-simulator.md`.
 
 pub mod dice;
 pub mod house;

@@ -7,9 +7,9 @@
 use drawbridge_protocol::command::Action;
 
 use super::faults::{Faults, Hop};
-use drawbridge_simulator::lane;
 use super::line::Line;
 use super::sender::id_of;
+use drawbridge_simulator::lane;
 
 /// All hops with one to five losses each.
 const QUICK: u64 = 60;

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 
 use drawbridge_protocol::command::{Action, Command};
 
-use drawbridge_simulator::house::broker::Message;
-use drawbridge_simulator::lane;
 use super::line::{Due, Line};
 use super::sender::id_of;
+use drawbridge_simulator::house::broker::Message;
+use drawbridge_simulator::lane;
 
 const QUICK: u64 = 200;
 const FULL: u64 = 10_000;

@@ -7,15 +7,15 @@ use drawbridge_daemon::core::{LinkFault, LinkId as HubLink, RadioEvent};
 use drawbridge_lock::LinkId as LockLink;
 use drawbridge_protocol::keys::{IdentitySecret, LinkSecret};
 
+use super::capture::Heard;
+use super::faults::Faults;
+use super::sender::Inbox;
+use drawbridge_simulator::dice::Dice;
 use drawbridge_simulator::house::auditor::Auditor;
 use drawbridge_simulator::house::broker::{Broker, Message};
-use super::capture::Heard;
-use drawbridge_simulator::dice::Dice;
 use drawbridge_simulator::house::disk::Disk;
 use drawbridge_simulator::house::door::Door;
-use super::faults::Faults;
 use drawbridge_simulator::house::owner::Owner;
-use super::sender::Inbox;
 
 /// The hub's end of the air, as the lock names it; there is never more than one.
 pub(crate) const HUB_LINK: LockLink = LockLink(1);

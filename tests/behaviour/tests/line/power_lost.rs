@@ -8,9 +8,9 @@ use drawbridge_protocol::command::Action;
 use drawbridge_protocol::ids::CommandId;
 use drawbridge_protocol::report::Position;
 
-use drawbridge_simulator::lane;
 use super::line::{Line, TRAVEL_MS};
 use super::sender::id_of;
+use drawbridge_simulator::lane;
 
 /// Sweeps over all flash operations of a command, per model of a torn one.
 const QUICK: u64 = 6;

@@ -8,9 +8,9 @@ use drawbridge_lock::LinkId as LockLink;
 use drawbridge_protocol::command::Action;
 
 use super::capture::{By, Heard, messages, renumbered};
-use drawbridge_simulator::lane;
 use super::line::{HUB_LINK, Line};
 use super::sender::id_of;
+use drawbridge_simulator::lane;
 
 /// The recorder's own link.
 const RECORDER: LockLink = LockLink(9);

@@ -8,9 +8,9 @@ use drawbridge_protocol::command::Action;
 use drawbridge_protocol::ids::CommandId;
 use drawbridge_protocol::outcome::Outcome;
 
-use drawbridge_simulator::lane;
 use super::line::Line;
 use super::sender::id_of;
+use drawbridge_simulator::lane;
 
 /// Whether the lock itself says, signed, that it had decided this before.
 fn lock_says_duplicate(line: &Line, report: &str) -> bool {

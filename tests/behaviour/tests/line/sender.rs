@@ -12,9 +12,9 @@ use drawbridge_protocol::receipt::Receipt;
 use drawbridge_protocol::session_info::SessionInfo;
 use serde_json::{Value, json};
 
-use drawbridge_simulator::house::broker::Message;
 use super::faults::Hop;
 use super::line::{Due, HOP_MS, Line};
+use drawbridge_simulator::house::broker::Message;
 
 /// How long the sender waits for a PUBACK before it publishes the same bytes again, milliseconds.
 const PUBACK_MS: u64 = 1_000;

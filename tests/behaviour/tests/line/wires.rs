@@ -6,9 +6,9 @@ use drawbridge_daemon::core::{
 };
 
 use super::capture::{By, Heard, message_len};
-use drawbridge_simulator::house::door::{PACKET, Wish};
 use super::faults::Hop;
 use super::line::{Due, HOP_MS, HUB_LINK, Line, TRAVEL_MS};
+use drawbridge_simulator::house::door::{PACKET, Wish};
 
 /// Lengths that only a sealed outcome has among what this lock says while a command is out: 250
 /// bytes, more with longer numbers; a `session_info` has 223, a report 184.
