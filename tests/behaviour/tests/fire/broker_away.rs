@@ -11,7 +11,7 @@ use drawbridge_support::foreign::Listener;
 use serde_json::Value;
 
 use crate::home::Home;
-use crate::lane;
+use drawbridge_simulator::lane;
 
 /// Numbers of the log records that were published.
 fn audited(listener: &Listener) -> BTreeSet<u64> {

@@ -12,7 +12,7 @@ use drawbridge_support::proxy::Rules;
 use serde_json::json;
 
 use crate::home::{Home, id_of, wait_final};
-use crate::lane;
+use drawbridge_simulator::lane;
 
 const FULL: u64 = 100;
 const LOST_PERCENT: u64 = 30;

@@ -14,7 +14,7 @@ use drawbridge_support::raw_broker::{Heard, Peer, RawBroker, packet, publish};
 use serde_json::Value;
 
 use crate::home::{Ca, House, id_of, is_final};
-use crate::lane;
+use drawbridge_simulator::lane;
 
 /// What any flood may add to a hub's memory: 32 messages of 257 KiB, the same again in buffers, and
 /// what the allocator does not give back.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::home::{Home, finals, id_of, wait_final};
-use crate::lane;
+use drawbridge_simulator::lane;
 
 #[test]
 fn f07_forgetful_broker_is_subscribed_first_then_gets_everything_once() {

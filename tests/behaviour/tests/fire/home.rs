@@ -1,7 +1,6 @@
 //! The house under test, and the ways to its broker.
 
 use std::path::Path;
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use drawbridge_protocol::command::Command;
@@ -15,12 +14,6 @@ use tempfile::TempDir;
 
 /// The hub's id where one is enough; the shipped access list knows it.
 pub(crate) const HUB: &str = "h1";
-
-/// The programs, built once.
-pub(crate) fn programs() -> &'static Programs {
-    static BUILT: OnceLock<Programs> = OnceLock::new();
-    BUILT.get_or_init(|| Programs::build(false).expect("the programs build"))
-}
 
 /// A certificate authority in a folder of its own.
 pub(crate) struct Ca {
@@ -59,13 +52,13 @@ impl House {
         let (air, lock_files) = (made("air"), made("locks"));
         let start = |name: &&str| {
             let more = ["--motor-ms", "100"];
-            LockSim::start(programs(), &lock_files, &air, name, &more).unwrap()
+            LockSim::start(Programs::shared(), &lock_files, &air, name, &more).unwrap()
         };
         let locks: Vec<LockSim> = locks.iter().map(start).collect();
         let way = Broker::new(port, &ca.pki, ca.pki.client(id).unwrap());
-        let hub = Hub::start(programs(), &made("hub"), id, &air, &way).unwrap();
+        let hub = Hub::start(Programs::shared(), &made("hub"), id, &air, &way).unwrap();
         let way = Broker::new(port, &ca.pki, ca.pki.client("app:a1").unwrap());
-        let owner = Cli::new(programs(), &made("owner"), id, &hub.socket, &way).unwrap();
+        let owner = Cli::new(Programs::shared(), &made("owner"), id, &hub.socket, &way).unwrap();
         let house = Self {
             hub,
             locks,

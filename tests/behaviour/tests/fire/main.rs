@@ -9,6 +9,5 @@ mod flood;
 mod forgotten_session;
 mod half_open;
 mod home;
-mod lane;
 mod livelock;
 mod narrow_broker;

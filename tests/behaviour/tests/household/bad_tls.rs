@@ -146,11 +146,13 @@ fn s21_a_missing_certificate_is_named_with_its_file() {
     let missing = home.folder.path().join("no-such.pem");
     let from = home.hub.log_size();
     home.reconfigure(&[(line, format!("cert = {missing:?}"))]);
-    let check = std::process::Command::new(crate::home::programs().path("drawbridged"))
-        .args(["--check", "--config"])
-        .arg(&home.hub.config)
-        .output()
-        .unwrap();
+    let check = std::process::Command::new(
+        drawbridge_support::household::Programs::shared().path("drawbridged"),
+    )
+    .args(["--check", "--config"])
+    .arg(&home.hub.config)
+    .output()
+    .unwrap();
     let said = String::from_utf8_lossy(&check.stderr).into_owned();
     assert_eq!(check.status.code(), Some(2), "{said}");
     assert!(

@@ -34,7 +34,11 @@ fn s24_a_local_user_without_the_group_gets_nothing_and_turns_nothing() {
     // and the owner's key are readable, and the socket's modes are what a careless hand left.
     let (root, socket) = (home.folder.path(), home.hub.socket.clone());
     let program = root.join("drawbridge");
-    std::fs::copy(crate::home::programs().path("drawbridge"), &program).unwrap();
+    std::fs::copy(
+        drawbridge_support::household::Programs::shared().path("drawbridge"),
+        &program,
+    )
+    .unwrap();
     let stolen = root.join("stolen.json");
     std::fs::copy(&home.owner.owner_key, &stolen).unwrap();
     for folder in [root, &root.join("hub"), &root.join("hub/run")] {

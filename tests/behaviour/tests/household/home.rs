@@ -4,7 +4,6 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use drawbridge_protocol::command::Command;
@@ -21,12 +20,6 @@ pub(crate) const HUB: &str = "h1";
 
 /// A motor's travel, in milliseconds, where it does not matter.
 pub(crate) const QUICK: &str = "150";
-
-/// The programs, built once.
-pub(crate) fn programs() -> &'static Programs {
-    static BUILT: OnceLock<Programs> = OnceLock::new();
-    BUILT.get_or_init(|| Programs::build(false).expect("the programs build"))
-}
 
 /// Broker, locks, hub, owner, and two certificates of a foreign app: the shipped broker ties one
 /// connection to one certificate. Fields end in this order.
@@ -58,15 +51,22 @@ impl Home {
         let broker = Mosquitto::start(&pki, &setup).unwrap();
         let (air, lock_files) = (made("air"), made("locks"));
         let start = |(name, motor): &(&str, &str)| {
-            LockSim::start(programs(), &lock_files, &air, name, &["--motor-ms", motor]).unwrap()
+            LockSim::start(
+                Programs::shared(),
+                &lock_files,
+                &air,
+                name,
+                &["--motor-ms", motor],
+            )
+            .unwrap()
         };
         let locks = locks.iter().map(start).collect();
         let way = Broker::new(broker.port(), &pki, pki.client(HUB).unwrap());
-        let hub = Hub::start(programs(), &made("hub"), HUB, &air, &way).unwrap();
+        let hub = Hub::start(Programs::shared(), &made("hub"), HUB, &air, &way).unwrap();
         let way = Broker::new(broker.port(), &pki, pki.client("app:a1").unwrap());
         // Before that nobody listens to what is sent to the hub.
         hub.wait_for_log("broker_up", 0, 30).unwrap();
-        let owner = Cli::new(programs(), &made("owner"), HUB, &hub.socket, &way).unwrap();
+        let owner = Cli::new(Programs::shared(), &made("owner"), HUB, &hub.socket, &way).unwrap();
         owner.run(&["owner", "init"]).unwrap().done("init").unwrap();
         let client = |name: &str| pki.client(name).unwrap();
         let (listens, sends, operator) =

@@ -95,7 +95,7 @@ fn a_lock_that_is_owned_is_nobody_elses_and_unknown_locks_have_a_way_on() {
         home.sends.clone(),
     );
     let stranger = Cli::new(
-        crate::home::programs(),
+        drawbridge_support::household::Programs::shared(),
         &folder,
         crate::home::HUB,
         &home.hub.socket,
@@ -153,12 +153,14 @@ fn a_typo_in_the_configuration_is_shown_with_its_line_and_the_word_that_was_mean
         std::fs::write(&path, text).unwrap();
         let mut answers = Vec::new();
         for more in [["--check"].as_slice(), &[]] {
-            let output = std::process::Command::new(crate::home::programs().path("drawbridged"))
-                .arg("--config")
-                .arg(&path)
-                .args(more)
-                .output()
-                .unwrap();
+            let output = std::process::Command::new(
+                drawbridge_support::household::Programs::shared().path("drawbridged"),
+            )
+            .arg("--config")
+            .arg(&path)
+            .args(more)
+            .output()
+            .unwrap();
             assert_eq!(output.status.code(), Some(2), "{output:?}");
             answers.push(String::from_utf8(output.stderr).unwrap());
         }
@@ -182,11 +184,13 @@ fn a_typo_in_the_configuration_is_shown_with_its_line_and_the_word_that_was_mean
     let said = check("[hub\nid = 1\n");
     assert!(said.contains("line 1"), "{said}");
     std::fs::remove_file(&path).unwrap();
-    let none = std::process::Command::new(crate::home::programs().path("drawbridged"))
-        .args(["--check", "--config"])
-        .arg(&path)
-        .output()
-        .unwrap();
+    let none = std::process::Command::new(
+        drawbridge_support::household::Programs::shared().path("drawbridged"),
+    )
+    .args(["--check", "--config"])
+    .arg(&path)
+    .output()
+    .unwrap();
     assert_eq!(none.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&none.stderr).contains("drawbridge.toml"));
 }

@@ -7,10 +7,11 @@ use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use drawbridge_support::household::Programs;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
-use crate::home::{Home, Mailbox, QUICK, id_of, is_final, programs, proven};
+use crate::home::{Home, Mailbox, QUICK, id_of, is_final, proven};
 
 /// F07: SIGTERM while a bolt moves.
 #[test]
@@ -90,7 +91,7 @@ impl Served {
         manager
             .set_read_timeout(Some(Duration::from_millis(100)))
             .unwrap();
-        let child = Command::new(programs().path("drawbridged"))
+        let child = Command::new(Programs::shared().path("drawbridged"))
             .arg("--config")
             .arg(&home.hub.config)
             .env("NOTIFY_SOCKET", &path)
@@ -170,7 +171,7 @@ fn ready_watchdog_and_stopping_are_told_and_a_frozen_daemon_starves_the_watchdog
 #[test]
 fn a_second_daemon_on_the_same_state_ends_with_a_failure_and_harms_nothing() {
     let home = Home::paired(&[("Front", QUICK)]);
-    let output = Command::new(programs().path("drawbridged"))
+    let output = Command::new(Programs::shared().path("drawbridged"))
         .arg("--config")
         .arg(&home.hub.config)
         .output()

@@ -19,8 +19,8 @@ use serde_json::{Value, json};
 use crate::daemon::{Daemon, Launch};
 use crate::dice::Dice;
 use crate::home::{DOOR, Home, ask};
-use crate::lane::seed;
 use crate::sender::{App, Local};
+use drawbridge_simulator::lane::seed;
 
 const TEN_YEARS: i64 = 10 * 365 * 86_400;
 

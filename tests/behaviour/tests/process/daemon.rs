@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::home::programs;
+use drawbridge_support::household::Programs;
 
 /// How a daemon is started.
 #[derive(Debug, Clone, Default)]
@@ -48,7 +48,7 @@ impl Daemon {
         let output = File::options().create(true).append(true).open(log).unwrap();
         let from = output.metadata().unwrap().len() as usize;
         let errors = output.try_clone().unwrap();
-        let program = programs().path("drawbridged");
+        let program = Programs::shared().path("drawbridged");
         let mut words = launch.through.iter();
         let mut command = match words.next() {
             Some(first) => {

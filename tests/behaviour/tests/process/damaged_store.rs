@@ -20,8 +20,8 @@ use crate::auditor::Auditor;
 use crate::daemon::{Daemon, Launch};
 use crate::dice::Dice;
 use crate::home::{DOOR, Home, Unanswered, ask};
-use crate::lane::{print_count, rounds, seed};
 use crate::sender::Local;
+use drawbridge_simulator::lane::{print_count, rounds, seed};
 
 const FULL: u64 = 600;
 const LONG: Duration = Duration::from_secs(60);

@@ -3,7 +3,6 @@
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use drawbridge_support::household::{Broker, Cli, Hub, LockSim, Programs};
@@ -19,12 +18,6 @@ pub(crate) const HUB: &str = "h1";
 
 /// What the lock is called.
 pub(crate) const DOOR: &str = "Front";
-
-/// The programs, built once.
-pub(crate) fn programs() -> &'static Programs {
-    static BUILT: OnceLock<Programs> = OnceLock::new();
-    BUILT.get_or_init(|| Programs::build(false).expect("the programs build"))
-}
 
 /// Fields end in this order.
 pub(crate) struct Home {
@@ -53,12 +46,12 @@ impl Home {
         let broker = Mosquitto::start(&pki, &setup).unwrap();
         let air = made("air");
         let more = ["--motor-ms", motor_ms];
-        let lock = LockSim::start(programs(), &made("locks"), &air, DOOR, &more).unwrap();
+        let lock = LockSim::start(Programs::shared(), &made("locks"), &air, DOOR, &more).unwrap();
         let way = Broker::new(broker.port(), &pki, pki.client(HUB).unwrap());
-        let mut hub = Hub::start(programs(), &made("hub"), HUB, &air, &way).unwrap();
+        let mut hub = Hub::start(Programs::shared(), &made("hub"), HUB, &air, &way).unwrap();
         hub.wait_for_log("broker_up", 0, 30).unwrap();
         let way = Broker::new(broker.port(), &pki, pki.client("app:a1").unwrap());
-        let cli = Cli::new(programs(), &made("owner"), HUB, &hub.socket, &way).unwrap();
+        let cli = Cli::new(Programs::shared(), &made("owner"), HUB, &hub.socket, &way).unwrap();
         cli.run(&["owner", "init"]).unwrap().done("init").unwrap();
         lock.press_button().unwrap();
         let words = [

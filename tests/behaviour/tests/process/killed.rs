@@ -18,8 +18,8 @@ use crate::auditor::Auditor;
 use crate::daemon::Launch;
 use crate::dice::Dice;
 use crate::home::Home;
-use crate::lane::{print_count, rounds, seed};
 use crate::sender::{App, Local};
+use drawbridge_simulator::lane::{print_count, rounds, seed};
 
 /// Homes that run side by side.
 const HOMES: u64 = 4;
@@ -56,7 +56,6 @@ struct Ends {
 #[test]
 fn i2_i3_i4_hub_killed_a_thousand_times_under_a_stream_of_commands() {
     let (kills, seed) = (rounds(20, FULL), seed());
-    crate::home::programs();
     let all: Vec<(Kills, Ends)> = std::thread::scope(|scope| {
         let homes: Vec<_> = (0..HOMES)
             .map(|home| {

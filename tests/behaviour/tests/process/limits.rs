@@ -14,8 +14,8 @@ use serde_json::json;
 use crate::daemon::{Daemon, Launch};
 use crate::dice::Dice;
 use crate::home::{Home, ask};
-use crate::lane::{print_count, rounds, seed};
 use crate::sender::{App, Local};
+use drawbridge_simulator::lane::{print_count, rounds, seed};
 
 const LONG: Duration = Duration::from_secs(60);
 /// What a restart may take (F20).

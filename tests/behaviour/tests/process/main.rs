@@ -9,7 +9,6 @@ mod damaged_store;
 mod dice;
 mod home;
 mod killed;
-mod lane;
 mod limits;
 mod malformed;
 mod owner;

@@ -18,16 +18,18 @@ use serde_json::json;
 
 use crate::daemon::Launch;
 use crate::dice::Dice;
-use crate::home::{DOOR, Home, ask, programs};
-use crate::lane::{print_count, rounds, seed};
+use drawbridge_support::household::Programs;
+
+use crate::home::{DOOR, Home, ask};
 use crate::owner::in_base64;
 use crate::sender::{App, Local};
+use drawbridge_simulator::lane::{print_count, rounds, seed};
 
 const LONG: Duration = Duration::from_secs(60);
 
 /// Runs the daemon with these arguments; one that does not end within 20 s fails the test.
 fn run(what: &str, arguments: &[std::ffi::OsString]) -> Output {
-    let mut child = Command::new(programs().path("drawbridged"))
+    let mut child = Command::new(Programs::shared().path("drawbridged"))
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use super::HouseholdError;
 
@@ -12,6 +13,16 @@ pub struct Programs {
 }
 
 impl Programs {
+    /// The programs without BlueZ support, built once a process.
+    ///
+    /// # Panics
+    /// When they do not build: a test has nothing to test then.
+    #[must_use]
+    pub fn shared() -> &'static Self {
+        static BUILT: OnceLock<Programs> = OnceLock::new();
+        BUILT.get_or_init(|| Self::build(false).expect("the programs build"))
+    }
+
     /// Builds daemon, command line and simulated lock in the profile of the caller, and tells where
     /// they are. `bluez`: with BlueZ support, which the demo does without.
     ///
