@@ -1,5 +1,7 @@
 //! Commands as bytes: signed, spoilt if that is the plan, and handed to broker or socket.
 
+use std::collections::btree_map::Entry;
+
 use base64ct::{Base64, Encoding};
 use drawbridge_protocol::command::{Action, Command};
 use drawbridge_protocol::ids::{CommandId, LockEpoch};
@@ -99,7 +101,17 @@ impl World {
                 end: None,
                 is_turned_away: false,
             };
-            self.users.issued.entry(id).or_insert(issued);
+            match self.users.issued.entry(id) {
+                Entry::Vacant(place) => {
+                    place.insert(issued);
+                }
+                // Word for word what was once sent with a wrong signature, retained or to another lock:
+                // the id follows from the words alone, and from now on the lock may obey them.
+                Entry::Occupied(mut known) if may_act && !known.get().may_act => {
+                    known.insert(issued);
+                }
+                Entry::Occupied(_) => {}
+            }
             if may_act && plan.how != How::FarAhead {
                 let sent = self.users.sent.entry(plan.lock).or_default();
                 sent.push((id, bytes.clone()));
