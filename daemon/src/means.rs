@@ -10,8 +10,11 @@ use std::io;
 /// Descriptors that start, store, broker and a few locks take at once; each further lock and local
 /// client takes one more.
 const DESCRIPTORS: usize = 64;
-/// Bytes that start takes: the store's cache and a little more.
+/// Bytes that start takes: the store's cache and a little more, as many pieces of `PIECE`.
 const MEMORY: usize = 16 * 1024 * 1024;
+/// One piece, bytes. glibc keeps up to twice the largest block that was ever given back to the system
+/// (mallopt(3), M_MMAP_THRESHOLD): one block of 16 MiB would make the daemon larger for good.
+const PIECE: usize = 256 * 1024;
 
 /// Takes all of it and lets go again.
 ///
@@ -27,9 +30,14 @@ pub fn check() -> io::Result<()> {
         .spawn(|| {})?;
     // A thread without a body does not panic.
     drop(thread.join());
-    Vec::<u8>::new()
-        .try_reserve_exact(MEMORY)
-        .map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))
+    let mut pieces: [Vec<u8>; MEMORY / PIECE] = std::array::from_fn(|_| Vec::new());
+    pieces
+        .iter_mut()
+        .try_for_each(|piece| piece.try_reserve_exact(PIECE))
+        .map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
+    // An allocation that nobody looks at may be left out by the compiler, and then it never fails.
+    std::hint::black_box(&pieces);
+    Ok(())
 }
 
 #[cfg(test)]
