@@ -248,4 +248,88 @@ mod tests {
             ]
         );
     }
+    /// F14. Guards: a store that is asked without pause while the disk is full, a wait that is told of
+    /// each failure, and a hub that calls itself failing for ever.
+    #[test]
+    fn f14_pauses_grow_until_the_store_takes_it() {
+        let mut ledger = Ledger::default();
+        ledger.write(vec![op(1)], vec![After::Publish(1)]);
+        let mut now = 0;
+        for (tries, pause) in [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000]
+            .into_iter()
+            .enumerate()
+        {
+            let (batch, _) = ledger.flush(now).unwrap();
+            assert_eq!(ledger.next_deadline(), None, "out, so nothing is due");
+            let told = ledger.stored(batch, &fault(true), now);
+            assert_eq!(told.len(), usize::from(tries == 0), "told once");
+            assert_eq!(ledger.next_deadline(), Some(now + pause));
+            assert_eq!(ledger.flush(now + pause - 1), None);
+            assert!(ledger.is_failing());
+            now += pause;
+        }
+        let (batch, _) = ledger.flush(now).unwrap();
+        assert_eq!(
+            ledger.stored(batch, &Ok(()), now),
+            [(After::Publish(1), Fate::Durable)]
+        );
+        assert_eq!((ledger.depth(), ledger.next_deadline()), (0, None));
+        assert!(!ledger.is_failing());
+        // The next failure is a first one again.
+        ledger.write(vec![op(2)], Vec::new());
+        let (batch, _) = ledger.flush(now).unwrap();
+        ledger.stored(batch, &fault(true), now);
+        assert_eq!(ledger.next_deadline(), Some(now + 100));
+    }
+
+    /// Guards: a batch that the store cannot take, changes torn apart that belong together, and one
+    /// that is larger than a batch and waits for ever.
+    #[test]
+    fn batch_is_bounded_and_tears_nothing_apart() {
+        let mut ledger = Ledger::default();
+        assert_eq!(ledger.flush(0), None, "there is nothing to write");
+        for ops in [MAX_OPS - 1, 1, 1, MAX_OPS + 5, 2, MAX_OPS - 1] {
+            ledger.write(vec![op(0); ops], Vec::new());
+        }
+        assert_eq!(ledger.depth(), 6);
+        let mut sizes = Vec::new();
+        let mut numbers = Vec::new();
+        while let Some((batch, ops)) = ledger.flush(0) {
+            sizes.push(ops.len());
+            numbers.push(batch);
+            ledger.stored(batch, &Ok(()), 0);
+        }
+        assert_eq!(sizes, [MAX_OPS, 1, MAX_OPS + 5, 2, MAX_OPS - 1]);
+        assert_eq!(numbers, [0, 1, 2, 3, 4], "no answer fits two batches");
+        assert_eq!(ledger.depth(), 0);
+    }
+
+    /// Guards: a batch that is refused for good, asked again as it was; and one record too many that
+    /// makes every later batch a single one.
+    #[test]
+    fn after_a_refusal_changes_go_singly_until_one_is_taken() {
+        let mut ledger = Ledger::default();
+        for key in 1..=4 {
+            ledger.write(vec![op(key)], vec![After::Publish(key.into())]);
+        }
+        let (batch, ops) = ledger.flush(0).unwrap();
+        assert_eq!(ops.len(), 4);
+        assert_eq!(ledger.stored(batch, &fault(false), 0).len(), 4);
+        assert_eq!(ledger.next_deadline(), None, "a refusal needs no pause");
+        assert!(ledger.is_failing());
+        let (batch, ops) = ledger.flush(0).unwrap();
+        assert_eq!(ops, [op(1)]);
+        assert_eq!(
+            ledger.stored(batch, &fault(false), 0),
+            [(After::Publish(1), Fate::Refused)]
+        );
+        let (batch, ops) = ledger.flush(0).unwrap();
+        assert_eq!(ops, [op(2), op(3), op(4)], "together again");
+        // Out of room for now is no refusal: all of it is tried again, whole.
+        ledger.stored(batch, &fault(true), 0);
+        let (batch, ops) = ledger.flush(60_000).unwrap();
+        assert_eq!(ops.len(), 3);
+        assert_eq!(ledger.stored(batch, &Ok(()), 0).len(), 3);
+        assert!(!ledger.is_failing());
+    }
 }

@@ -270,12 +270,33 @@ impl Outbox {
 
     /// What was in flight is due again.
     fn land(&mut self) {
-        self.in_flight = 0;
-        for (ticket, waiting) in &mut self.waiting {
-            if std::mem::take(&mut waiting.in_flight) {
-                self.due.insert((waiting.publication.priority, *ticket));
+        let aloft: Vec<_> = self
+            .waiting
+            .iter()
+            .filter_map(|(ticket, waiting)| waiting.in_flight.then_some(*ticket))
+            .collect();
+        for ticket in aloft {
+            if !self.drop_outdated(ticket)
+                && let Some(waiting) = self.waiting.get_mut(&ticket)
+            {
+                waiting.in_flight = false;
+                self.due.insert((waiting.publication.priority, ticket));
             }
         }
+        self.in_flight = 0;
+    }
+
+    /// Gives up a document that a newer one, or nothing at all, has followed: sent again, it would
+    /// come after it and stay with the broker.
+    fn drop_outdated(&mut self, ticket: u64) -> bool {
+        let is_outdated = self.waiting.get(&ticket).is_some_and(|waiting| {
+            let known = self.documents.get(&waiting.publication.topic);
+            waiting.class == Class::Document && known.and_then(|known| known.ticket) != Some(ticket)
+        });
+        if is_outdated {
+            self.remove(ticket);
+        }
+        is_outdated
     }
 
     /// The broker has it. Returns what to remove from the store and what to acknowledge.
@@ -301,21 +322,25 @@ impl Outbox {
 
     /// The broker did not take it: later again, or never if it may be dropped.
     pub(super) fn failed(&mut self, ticket: u64, is_temporary: bool, now_ms: u64) {
+        if self.drop_outdated(ticket) {
+            return;
+        }
         let Some(waiting) = self.waiting.get_mut(&ticket) else {
             return;
         };
-        if !std::mem::take(&mut waiting.in_flight) {
+        if !waiting.in_flight {
             // The connection died first, and it is due again already.
             return;
         }
-        self.in_flight = self.in_flight.saturating_sub(1);
         if !is_temporary && waiting.class == Class::Passing {
             self.dropped += 1;
             self.remove(ticket);
             return;
         }
-        waiting.attempts = waiting.attempts.saturating_add(1);
+        waiting.in_flight = false;
+        self.in_flight = self.in_flight.saturating_sub(1);
         let pause = (PAUSE_MS.0 << waiting.attempts.min(10)).min(PAUSE_MS.1);
+        waiting.attempts = waiting.attempts.saturating_add(1);
         waiting.not_before = now_ms.saturating_add(pause);
         self.due.insert((waiting.publication.priority, ticket));
     }
@@ -414,3 +439,6 @@ impl Outbox {
         Some(waiting)
     }
 }
+
+#[cfg(test)]
+mod tests;
