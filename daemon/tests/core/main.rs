@@ -7,6 +7,7 @@ mod commands;
 mod crash;
 mod disk;
 mod edge;
+mod intake;
 mod links;
 mod lock_double;
 mod locks;

@@ -83,22 +83,12 @@ const GROUPS: &[Group] = &[
     Group {
         id: "hub",
         package: "drawbridge-daemon",
-        files: &["daemon/src/core/command/*.rs", "daemon/src/core/link/*.rs"],
+        files: &["daemon/src/core/command/*.rs"],
         first: &["--test=core"],
         slow: &[],
         all: &["--lib", "--test=core"],
         words: OPTIMISED_PROTOCOL,
         seconds: 8.0,
-    },
-    Group {
-        id: "cloud",
-        package: "drawbridge-daemon",
-        files: &["daemon/src/cloud/{acks,plane,window}.rs"],
-        first: &["--lib"],
-        slow: &[],
-        all: &["--lib", "--test=core"],
-        words: OPTIMISED_PROTOCOL,
-        seconds: 10.0,
     },
 ];
 

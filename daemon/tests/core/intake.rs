@@ -1,0 +1,268 @@
+//! What is taken in as a command, how much of it, and who hears of it.
+
+use drawbridge_daemon::core::{AckToken, CloudEvent, HubEvent, Tree};
+use drawbridge_protocol::ids::CommandId;
+use serde_json::{Value, json};
+
+use super::world::{World, base64};
+
+/// Copies of one command that are kept waiting; what comes beyond is told, or stays at the broker.
+const MAX_WAITING: usize = 8;
+
+fn local(world: &mut World, request: u64, bytes: &[u8], wait: bool) {
+    let lock = world.locks[0].id.to_string();
+    let data = json!({"lock": lock, "command": base64(bytes), "wait": wait});
+    world.request(request, "lock.command", data);
+}
+
+fn status_of(world: &World, request: u64) -> Option<Value> {
+    let reply = world.reply(request)?.as_ref().ok()?;
+    Some(reply["status"].clone())
+}
+
+fn is_busy(world: &World, id: CommandId) -> bool {
+    world.statuses(id) == ["refused"] && world.results(id)[0]["reason"] == "busy"
+}
+
+fn with_correlation(world: &mut World, counter: u64, correlation: Vec<u8>) -> CommandId {
+    let (payload, id) = world.sign(0, counter);
+    let topic = world.command_topic(0);
+    world.events.push_back(HubEvent::Cloud(CloudEvent::Message {
+        topic,
+        payload,
+        retain: false,
+        duplicate: false,
+        correlation: Some(correlation),
+        response_topic: None,
+        ack: AckToken(1_000 + counter),
+    }));
+    world.run(1_000);
+    id
+}
+
+/// I7, S36. Guards: commands for many locks that are away, each queue within its own bound.
+#[test]
+fn i7_all_locks_together_hold_a_bounded_number_of_commands() {
+    let mut world = World::with(3, |config| config.commands = 2);
+    world.broker_up();
+    world.unreachable = world.locks.iter().map(|lock| lock.id).collect();
+    let ids: Vec<_> = (0..3).map(|lock| world.send_command(lock, 1)).collect();
+    world.run(1_000);
+    assert_eq!(world.statuses(ids[0]), ["accepted"]);
+    assert_eq!(world.statuses(ids[1]), ["accepted"]);
+    assert!(is_busy(&world, ids[2]));
+}
+
+/// I7, F14. Guards: memory that fills with what the disk does not take.
+#[test]
+fn i7_commands_are_refused_while_too_much_waits_for_the_disk() {
+    let mut world = World::with(1, |config| config.unstored = 3);
+    world.broker_up();
+    world.run(2_000);
+    world.unreachable = vec![world.locks[0].id];
+    world.cut_links();
+    world.run(1_000);
+    world.store_stalls = true;
+    let ids: Vec<_> = (1..=5).map(|count| world.send_command(0, count)).collect();
+    world.run(100);
+    for id in &ids[..3] {
+        assert_eq!(world.statuses(*id).len(), 0, "not durable yet");
+    }
+    for id in &ids[3..] {
+        assert!(is_busy(&world, *id), "{:?}", world.results(*id));
+    }
+    world.store_goes_on();
+    world.run(100);
+    for id in &ids[..3] {
+        assert_eq!(world.statuses(*id), ["accepted"]);
+    }
+}
+
+/// F05, I7. Guards: finals that pile up at the hub because the broker takes commands and no results.
+#[test]
+fn f05_commands_of_the_broker_are_refused_while_it_owes_too_many_confirmations() {
+    let mut world = World::with(1, |config| config.outbox_kept = 2);
+    world.run(2_000);
+    for request in 1..=2 {
+        let (bytes, _) = world.sign(0, request);
+        local(&mut world, request, &bytes, true);
+        world.run(5_000);
+        assert_eq!(status_of(&world, request), Some(json!("done")));
+    }
+    world.broker_up();
+    // It arrives before the broker has confirmed anything, as do a local one and its repeat.
+    let from_broker = world.send_command(0, 3);
+    let (bytes, at_home) = world.sign(0, 4);
+    local(&mut world, 4, &bytes, true);
+    world.run(5_000);
+    assert!(
+        is_busy(&world, from_broker),
+        "{:?}",
+        world.results(from_broker)
+    );
+    assert_eq!(status_of(&world, 4), Some(json!("done")));
+    assert_eq!(world.locks[0].actuations[&at_home], 1);
+    assert!(!world.locks[0].actuations.contains_key(&from_broker));
+    // Now it has.
+    let later = world.send_command(0, 5);
+    world.run(5_000);
+    assert_eq!(world.statuses(later), ["accepted", "delivered", "done"]);
+}
+
+/// I7, S32. Guards: one command sent without end before it is durable, each copy held in memory;
+/// and a copy that the broker keeps for ever.
+#[test]
+fn s32_copies_of_an_open_command_wait_in_bounded_number_and_all_are_answered_for() {
+    let mut world = World::ready(1);
+    world.unreachable = vec![world.locks[0].id];
+    world.cut_links();
+    world.run(1_000);
+    world.store_stalls = true;
+    let (bytes, id) = world.sign(0, 1);
+    let topic = world.command_topic(0);
+    for _ in 0..MAX_WAITING + 4 {
+        world.publish(&topic, &bytes);
+    }
+    world.run(100);
+    assert_eq!(world.unacked(), MAX_WAITING + 4, "nothing is durable");
+    assert!(world.statuses(id).is_empty());
+    world.store_goes_on();
+    world.run(100);
+    assert_eq!(world.unacked(), 4);
+    assert_eq!(world.statuses(id), ["accepted"]);
+    // One that comes after that is acknowledged at once.
+    world.publish(&topic, &bytes);
+    world.run(100);
+    assert_eq!(world.unacked(), 4);
+    // The broker offers the rest again.
+    world.broker_down();
+    world.broker_up();
+    world.run(100);
+    assert_eq!(world.unacked(), 0);
+    world.unreachable.clear();
+    world.run(20_000);
+    assert_eq!(world.finals(id).len(), 1);
+    assert_eq!(world.locks[0].actuations[&id], 1);
+}
+
+/// F15, I2. Guards: a client at the socket told "accepted" of what a power cut undoes, one that never
+/// hears, and one command that takes all the hub's memory for its waiters.
+#[test]
+fn f15_clients_with_the_same_command_hear_what_they_wait_for() {
+    let mut world = World::ready(1);
+    world.unreachable = vec![world.locks[0].id];
+    world.cut_links();
+    world.run(1_000);
+    world.store_stalls = true;
+    let (bytes, id) = world.sign(0, 1);
+    for request in 1..=10 {
+        local(&mut world, request, &bytes, request % 2 == 0);
+    }
+    world.run(100);
+    for request in 1..=8 {
+        assert!(world.reply(request).is_none(), "request {request}");
+    }
+    for request in 9..=10 {
+        let error = world.reply(request).unwrap().as_ref().unwrap_err();
+        assert_eq!(error.code, "busy");
+    }
+    world.store_goes_on();
+    world.run(100);
+    for request in 1..=8 {
+        let expected = (request % 2 == 1).then(|| json!("accepted"));
+        assert_eq!(status_of(&world, request), expected, "request {request}");
+    }
+    local(&mut world, 11, &bytes, false);
+    local(&mut world, 12, &bytes, true);
+    world.run(100);
+    assert_eq!(status_of(&world, 11), Some(json!("accepted")));
+    assert_eq!(status_of(&world, 12), None);
+    world.unreachable.clear();
+    world.run(20_000);
+    for request in [2, 4, 6, 8, 12] {
+        assert_eq!(
+            status_of(&world, request),
+            Some(json!("done")),
+            "request {request}"
+        );
+    }
+    assert_eq!(world.locks[0].actuations[&id], 1);
+    let told = world
+        .streams
+        .iter()
+        .filter(|(request, _)| *request == 2)
+        .map(|(_, value)| value["status"].clone())
+        .collect::<Vec<_>>();
+    assert_eq!(told, ["accepted", "delivered"], "on the way");
+}
+
+/// I2. Guards: "unknown" told of a command before it was called accepted, or never.
+#[test]
+fn i2_what_happened_before_the_disk_took_it_is_told_in_order() {
+    let mut world = World::ready(1);
+    world.store_stalls = true;
+    world.lost_answers = 1;
+    world.unreachable = vec![world.locks[0].id];
+    let id = world.send_command(0, 1);
+    world.run(5_000);
+    assert!(world.statuses(id).is_empty());
+    world.store_goes_on();
+    world.run(100);
+    assert_eq!(world.statuses(id), ["accepted", "delivered", "unknown"]);
+    world.unreachable.clear();
+    world.run(20_000);
+    assert_eq!(world.finals(id).len(), 1);
+    assert_eq!(world.locks[0].actuations[&id], 1);
+}
+
+/// I7. Guards: a sender whose Correlation Data fill the store, or whose short ones do not come back.
+#[test]
+fn i7_correlation_is_echoed_up_to_its_bound() {
+    let mut world = World::ready(1);
+    for (counter, length, expected) in [(1, 64, true), (2, 65, false), (3, 0, true)] {
+        let sent = vec![7; length];
+        let id = with_correlation(&mut world, counter, sent.clone());
+        let results = world.published.iter().filter(|published| {
+            published.topic.ends_with("/result") && published.json()["command"] == id.to_string()
+        });
+        let echoed: Vec<_> = results
+            .map(|published| published.correlation.clone())
+            .collect();
+        assert_eq!(echoed, vec![expected.then_some(sent); 3], "{length} bytes");
+    }
+}
+
+/// I7, S32. Guards: a memory of finals that grows for ever, or forgets the newest instead of the oldest.
+#[test]
+fn i7_newest_finals_are_remembered_and_older_ones_asked_of_the_lock() {
+    let mut world = World::with(1, |config| config.finals = 2);
+    world.broker_up();
+    world.run(2_000);
+    let topic = world.command_topic(0);
+    let signed: Vec<_> = (1..=3).map(|counter| world.sign(0, counter)).collect();
+    for (bytes, _) in &signed {
+        world.publish(&topic, bytes);
+        world.run(1_000);
+    }
+    assert_eq!(world.disk.count(Tree::Dedupe), 2);
+    world.request(1, "status", Value::Null);
+    world.run(100);
+    let status = world.reply(1).unwrap().as_ref().unwrap();
+    assert_eq!(status["finals"], 2);
+    let asked = |world: &World| {
+        let heard = world.locks[0].heard.iter();
+        heard.filter(|heard| heard.starts_with("Command")).count()
+    };
+    let before = asked(&world);
+    for (bytes, id) in signed.iter().rev().take(2) {
+        world.publish(&topic, bytes);
+        world.run(1_000);
+        assert_eq!(world.results(*id).last().unwrap()["duplicate"], true);
+    }
+    assert_eq!(asked(&world), before, "the hub knows these two");
+    world.publish(&topic, &signed[0].0);
+    world.run(1_000);
+    assert_eq!(asked(&world), before + 1);
+    assert_eq!(world.locks[0].actuations[&signed[0].1], 1);
+    assert_eq!(world.disk.count(Tree::Dedupe), 2);
+}
