@@ -294,11 +294,14 @@ fn f07_sixteen_are_in_flight_and_each_end_makes_room_for_one() {
     assert_eq!(texts(&mut outbox, 0), ["16"]);
     outbox.failed(out[1].0, true, 0);
     assert_eq!(texts(&mut outbox, 0), ["17"]);
+    assert_eq!(outbox.dropped, 0, "a busy broker may have it later");
     outbox.failed(out[2].0, false, 0);
     assert_eq!(texts(&mut outbox, 0), ["18"]);
     assert_eq!(outbox.dropped, 1, "a passing one is not tried for ever");
     outbox.failed(out[2].0, false, 0);
     assert_eq!(flushed(&mut outbox, 0), []);
+    outbox.published(out[3].0);
+    assert_eq!(texts(&mut outbox, 60_000), ["1"]);
 }
 
 /// Guards: a broker that refuses, asked again at once and for ever; and a pause that holds up others.
