@@ -12,7 +12,7 @@ usage: tests/run [LANE]               the quick lane, or one lane of it at quick
        tests/run figures --write      the same, and adds what was measured to tests/figures/history.jsonl
        tests/run planted [NAME]       plants each known bug in a copy and expects a test to fail
        tests/run coverage             branches of the code that decides; docs/coverage.md explains those not taken
-       tests/run mutants [FILE]       changes the code that decides; docs/mutants.md explains what no test notices
+       tests/run mutants [PART]       changes the code that decides; docs/mutants.md explains what no test notices
        tests/run assurance [--write]  checks (or writes) docs/assurance.md against tests/claims.toml
 
 Every command ends with a line `N passed, N failed` and exits 0 only when nothing failed.

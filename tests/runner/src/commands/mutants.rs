@@ -1,4 +1,4 @@
-//! `tests/run mutants [FILE]`.
+//! `tests/run mutants [PART]`.
 
 use crate::context::Context;
 use crate::failure::Failure;

@@ -114,7 +114,7 @@ pub(super) fn run(context: &Context, log: &mut LaneLog<'_>) -> Result<Report, Fa
     mutate(context, log, None)
 }
 
-/// Mutates all files, or the one whose path ends so.
+/// Mutates all files, or those whose path has this in it.
 ///
 /// # Errors
 /// When the copy cannot be made, no file has the name or `cargo mutants` cannot be understood.
@@ -135,7 +135,7 @@ pub(crate) fn mutate(
     let mut chosen: Vec<(&Group, BTreeSet<String>, usize)> = Vec::new();
     for group in GROUPS {
         let mut mutants = lab.list(group, log)?;
-        mutants.retain(|mutant| only.is_none_or(|only| mutant.file.ends_with(only)));
+        mutants.retain(|mutant| only.is_none_or(|only| mutant.file.contains(only)));
         let files: BTreeSet<String> = mutants.iter().map(|mutant| mutant.file.clone()).collect();
         if !files.is_empty() {
             chosen.push((group, files, mutants.len()));
@@ -147,7 +147,7 @@ pub(crate) fn mutate(
         }
     }
     if chosen.is_empty() {
-        return Err(Failure::usage("no file of this name is mutated"));
+        return Err(Failure::usage("no file with this in its path is mutated"));
     }
     let estimate: f64 = chosen.iter().map(|(g, _, n)| g.seconds * *n as f64).sum();
     let all: usize = chosen.iter().map(|(_, _, count)| count).sum();
