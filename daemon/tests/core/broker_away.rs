@@ -163,3 +163,22 @@ fn f05_full_outbox_leaves_the_log_in_the_lock_and_local_control_intact() {
     assert_eq!(unique, (2..=newest).collect(), "records are missing");
     assert!(world.events_named("gap").is_empty());
 }
+
+/// I6. Guards: logs that had to stay in their locks while the broker was away, and stay there when it is
+/// back and nobody does anything. Found by drawbridge-sim.
+#[test]
+fn i6_logs_left_in_the_locks_are_fetched_once_there_is_room() {
+    let mut world = World::with(1, |config| config.outbox_kept = 8);
+    world.broker_up();
+    world.run(2_000);
+    world.broker_down();
+    world.published.clear();
+    for request in 1..=8 {
+        local_command(&mut world, request);
+    }
+    let newest = world.locks[0].log.len() as u64;
+    world.broker_up();
+    world.run(5_000);
+    assert_eq!(audited(&world).last(), Some(&newest));
+    assert_eq!(status(&mut world, 100)["outbox_kept"], json!(0));
+}
