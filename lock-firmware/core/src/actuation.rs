@@ -243,7 +243,7 @@ impl<F: Flash> Lock<F> {
         self.relock_at_ms = self
             .settings
             .auto_relock_ms
-            .filter(|_| due && self.is_at_rest() && self.relock_failures < RELOCK_TRIES)
+            .filter(|_| due && self.relock_failures < RELOCK_TRIES)
             .map(|after| now_ms + u64::from(after));
     }
 

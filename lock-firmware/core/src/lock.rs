@@ -4,7 +4,7 @@ use drawbridge_protocol::beacon::Beacon;
 use drawbridge_protocol::entropy::Entropy;
 use drawbridge_protocol::ids::{LockEpoch, Nonce};
 use drawbridge_protocol::log_record::LogEvent;
-use drawbridge_protocol::report::{Cause, Position};
+use drawbridge_protocol::report::Cause;
 use drawbridge_protocol::secret::SetupKeys;
 
 use crate::actuation::{Actuation, MotorOrder};
@@ -442,10 +442,5 @@ impl<F: Flash> Lock<F> {
             }
         }
         self.outbound.forget_place(Peers::candidate_place());
-    }
-
-    /// Whether the bolt is sensed at one of its ends.
-    pub(crate) const fn is_at_rest(&self) -> bool {
-        matches!(self.sensors.position, Position::Locked | Position::Unlocked)
     }
 }
