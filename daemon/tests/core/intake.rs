@@ -266,3 +266,55 @@ fn i7_newest_finals_are_remembered_and_older_ones_asked_of_the_lock() {
     assert_eq!(world.locks[0].actuations[&signed[0].1], 1);
     assert_eq!(world.disk.count(Tree::Dedupe), 2);
 }
+
+/// Guards: a message acknowledged on a connection that never had it, by the number that it had on the
+/// one before: with most brokers another message has that number now.
+#[test]
+fn acknowledgements_of_a_broken_connection_are_never_sent_on_the_next() {
+    for is_away in [true, false] {
+        let mut world = World::ready(1);
+        if is_away {
+            world.unreachable = vec![world.locks[0].id];
+            world.cut_links();
+            world.run(1_000);
+        }
+        world.store_stalls = true;
+        world.acked.clear();
+        // With the lock away it waits; else it ends before the disk has taken it.
+        world.send_command(0, 1);
+        world.run(1_000);
+        world.broker_down();
+        world.broker_up();
+        world.run(1_000);
+        world.store_goes_on();
+        world.run(1_000);
+        assert_eq!(world.acked.len(), 1, "away {is_away}: {:?}", world.acked);
+        assert_eq!(world.unacked(), 0, "away {is_away}");
+    }
+}
+
+/// I2. Guards: a command that overtakes those that waited through a restart.
+#[test]
+fn i2_order_of_arrival_survives_restarts() {
+    let mut world = World::new(1);
+    world.broker_up();
+    world.unreachable = vec![world.locks[0].id];
+    let mut sent = Vec::new();
+    for counter in 1..=6 {
+        sent.push(world.send_command(0, counter));
+        world.run(1_000);
+        if counter >= 3 {
+            world.crash();
+            world.run(1_000);
+        }
+    }
+    world.unreachable.clear();
+    world.run(30_000);
+    let ended = world.published.iter().filter_map(|published| {
+        let is_result = published.topic.ends_with("/result");
+        let said = is_result.then(|| published.json())?;
+        (said["status"] == "done").then(|| said["command"].clone())
+    });
+    let sent: Vec<_> = sent.iter().map(|id| json!(id.to_string())).collect();
+    assert_eq!(ended.collect::<Vec<_>>(), sent);
+}
