@@ -1,10 +1,12 @@
 //! What is taken in as a command, how much of it, and who hears of it.
 
 use drawbridge_daemon::core::{AckToken, CloudEvent, HubEvent, Tree};
-use drawbridge_protocol::ids::CommandId;
+use drawbridge_protocol::command::{Action, Command};
+use drawbridge_protocol::ids::{CommandId, Digest32};
+use drawbridge_protocol::keys::IdentitySecret;
 use serde_json::{Value, json};
 
-use super::world::{World, base64};
+use super::world::{World, base64, keys};
 
 /// Copies of one command that are kept waiting; what comes beyond is told, or stays at the broker.
 const MAX_WAITING: usize = 8;
@@ -317,4 +319,51 @@ fn i2_order_of_arrival_survives_restarts() {
     });
     let sent: Vec<_> = sent.iter().map(|id| json!(id.to_string())).collect();
     assert_eq!(ended.collect::<Vec<_>>(), sent);
+}
+
+fn under_grant(world: &World, counter: u64, grant: Digest32, by: &IdentitySecret) -> Vec<u8> {
+    let command = Command {
+        lock: world.locks[0].id,
+        action: Action::Lock,
+        epoch: world.locks[0].epoch,
+        counter,
+        log_position: 0,
+        expiry_ms: world.now_ms + 60_000,
+        grant: Some(grant),
+    };
+    command.sign(by, &mut [0; 256]).unwrap().to_vec()
+}
+
+/// S36. Guards: a lock woken for bytes that the hub can tell are forged; and a hub that judges
+/// signatures of people whom only the lock knows.
+#[test]
+fn s36_hub_checks_the_signers_that_it_knows_and_leaves_others_to_the_lock() {
+    let mut world = World::ready(1);
+    let own = Digest32::of(&world.locks[0].grant(keys().identity.public(), keys().link.public()));
+    let stranger = IdentitySecret::from_bytes(&[0x77; 32]);
+    let topic = world.command_topic(0);
+    let cases = [
+        (own, keys().identity, vec!["accepted", "delivered", "done"]),
+        (own, stranger.clone(), vec!["refused"]),
+        (
+            Digest32([9; 32]),
+            stranger,
+            vec!["accepted", "delivered", "refused"],
+        ),
+    ];
+    for (counter, (grant, signer, expected)) in (1..).zip(cases) {
+        // The first finds the grant presented; the last names one that the lock does not have.
+        world.locks[0].knows_grants = counter < 3;
+        let bytes = under_grant(&world, counter, grant, &signer);
+        let id = Command::read(&bytes).unwrap().id;
+        let heard = world.locks[0].heard.len();
+        world.publish(&topic, &bytes);
+        world.run(5_000);
+        assert_eq!(world.statuses(id), expected, "command {counter}");
+        let is_asked = world.locks[0].heard.len() > heard;
+        assert_eq!(is_asked, expected.len() > 1, "command {counter}");
+        if expected.len() == 1 {
+            assert_eq!(world.results(id)[0]["reason"], "signature");
+        }
+    }
 }
