@@ -17,6 +17,13 @@ fn local(world: &mut World, request: u64, bytes: &[u8], wait: bool) {
     world.request(request, "lock.command", data);
 }
 
+/// The lock is out of reach, and what is sent to it waits.
+fn leaves(world: &mut World) {
+    world.unreachable = vec![world.locks[0].id];
+    world.cut_links();
+    world.run(1_000);
+}
+
 fn status_of(world: &World, request: u64) -> Option<Value> {
     let reply = world.reply(request)?.as_ref().ok()?;
     Some(reply["status"].clone())
@@ -61,9 +68,7 @@ fn i7_commands_are_refused_while_too_much_waits_for_the_disk() {
     let mut world = World::with(1, |config| config.unstored = 3);
     world.broker_up();
     world.run(2_000);
-    world.unreachable = vec![world.locks[0].id];
-    world.cut_links();
-    world.run(1_000);
+    leaves(&mut world);
     world.store_stalls = true;
     let ids: Vec<_> = (1..=5).map(|count| world.send_command(0, count)).collect();
     world.run(100);
@@ -116,9 +121,7 @@ fn f05_commands_of_the_broker_are_refused_while_it_owes_too_many_confirmations()
 #[test]
 fn s32_copies_of_an_open_command_wait_in_bounded_number_and_all_are_answered_for() {
     let mut world = World::ready(1);
-    world.unreachable = vec![world.locks[0].id];
-    world.cut_links();
-    world.run(1_000);
+    leaves(&mut world);
     world.store_stalls = true;
     let (bytes, id) = world.sign(0, 1);
     let topic = world.command_topic(0);
@@ -152,9 +155,7 @@ fn s32_copies_of_an_open_command_wait_in_bounded_number_and_all_are_answered_for
 #[test]
 fn f15_clients_with_the_same_command_hear_what_they_wait_for() {
     let mut world = World::ready(1);
-    world.unreachable = vec![world.locks[0].id];
-    world.cut_links();
-    world.run(1_000);
+    leaves(&mut world);
     world.store_stalls = true;
     let (bytes, id) = world.sign(0, 1);
     for request in 1..=10 {
@@ -276,9 +277,7 @@ fn acknowledgements_of_a_broken_connection_are_never_sent_on_the_next() {
     for is_away in [true, false] {
         let mut world = World::ready(1);
         if is_away {
-            world.unreachable = vec![world.locks[0].id];
-            world.cut_links();
-            world.run(1_000);
+            leaves(&mut world);
         }
         world.store_stalls = true;
         world.acked.clear();
