@@ -1,11 +1,12 @@
 //! What is taken in as a command, how much of it, and who hears of it.
 
 use drawbridge_daemon::core::{AckToken, CloudEvent, HubEvent, Tree};
-use drawbridge_protocol::command::{Action, Command};
+use drawbridge_protocol::command::Command;
 use drawbridge_protocol::ids::{CommandId, Digest32};
 use drawbridge_protocol::keys::IdentitySecret;
 use serde_json::{Value, json};
 
+use super::refused::under_grant;
 use super::world::{World, base64, keys};
 
 /// Copies of one command that are kept waiting; what comes beyond is told, or stays at the broker.
@@ -318,19 +319,6 @@ fn i2_order_of_arrival_survives_restarts() {
     });
     let sent: Vec<_> = sent.iter().map(|id| json!(id.to_string())).collect();
     assert_eq!(ended.collect::<Vec<_>>(), sent);
-}
-
-fn under_grant(world: &World, counter: u64, grant: Digest32, by: &IdentitySecret) -> Vec<u8> {
-    let command = Command {
-        lock: world.locks[0].id,
-        action: Action::Lock,
-        epoch: world.locks[0].epoch,
-        counter,
-        log_position: 0,
-        expiry_ms: world.now_ms + 60_000,
-        grant: Some(grant),
-    };
-    command.sign(by, &mut [0; 256]).unwrap().to_vec()
 }
 
 /// S36. Guards: a lock woken for bytes that the hub can tell are forged; and a hub that judges

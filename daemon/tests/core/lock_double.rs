@@ -30,6 +30,9 @@ use drawbridge_protocol::tunnel::{HubToLock, LockToHub};
 use super::world::{Seeded, keys};
 
 pub(crate) const PACKET: usize = 100;
+/// Numbers of requests, as refusals name them.
+const COMMAND: u8 = 2;
+const QUERY: u8 = 3;
 
 /// What the link does around the next command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +100,10 @@ pub(crate) struct LockDouble {
     pub(crate) loses_offers: bool,
     offered: Option<PskGeneration>,
     pub(crate) knows_grants: bool,
+    /// Takes every grant and knows none when it is named.
+    pub(crate) loses_grants: bool,
+    /// Says this about every query, without a signature.
+    pub(crate) refuses_queries: Option<Reason>,
     pub(crate) pulls: Pulls,
     /// A record of its own tells that records were freed.
     pub(crate) writes_what_it_frees: bool,
@@ -136,6 +143,8 @@ impl LockDouble {
             loses_offers: false,
             offered: None,
             knows_grants: false,
+            loses_grants: false,
+            refuses_queries: None,
             pulls: Pulls::Answered,
             writes_what_it_frees: false,
             pulls_answered: 0,
@@ -414,7 +423,7 @@ impl LockDouble {
                 })
             }
             HubToLock::PresentGrant { statement } => {
-                self.knows_grants = true;
+                self.knows_grants = !self.loses_grants;
                 let hash = Digest32::of(statement);
                 self.say(&LockToHub::GrantAccepted { hash })
             }
@@ -553,7 +562,7 @@ impl LockDouble {
         let read = Command::read(statement).unwrap();
         let is_repeat = self.decided.contains_key(&read.id);
         if read.command.grant.is_some() && !self.knows_grants {
-            return self.refuse_unsigned(Reason::GrantUnknown);
+            return self.refuse_unsigned(COMMAND, Reason::GrantUnknown);
         }
         let signer = if read.command.grant.is_some() {
             keys().identity.public()
@@ -561,7 +570,7 @@ impl LockDouble {
             self.owner.public()
         };
         if read.verify(&signer).is_err() {
-            return self.refuse_unsigned(Reason::Signature);
+            return self.refuse_unsigned(COMMAND, Reason::Signature);
         }
         if !is_repeat {
             let decision = self.decide(&read.command);
@@ -582,8 +591,7 @@ impl LockDouble {
     }
 
     /// What a lock says about bytes whose signer it does not know.
-    fn refuse_unsigned(&mut self, reason: Reason) -> Vec<Vec<u8>> {
-        let request = 2;
+    fn refuse_unsigned(&mut self, request: u8, reason: Reason) -> Vec<Vec<u8>> {
         self.say(&LockToHub::Refused { request, reason })
     }
 
@@ -598,6 +606,9 @@ impl LockDouble {
     }
 
     fn query(&mut self, statement: &[u8]) -> Vec<Vec<u8>> {
+        if let Some(reason) = self.refuses_queries {
+            return self.refuse_unsigned(QUERY, reason);
+        }
         let read = Command::read(statement).unwrap();
         let (verdict, reason) = match (self.forgets_as, self.decided.get(&read.id)) {
             (Some(forgotten), _) => forgotten,

@@ -12,4 +12,5 @@ mod links;
 mod lock_double;
 mod locks;
 mod pairing;
+mod refused;
 mod world;

@@ -65,8 +65,6 @@ impl Hub {
                     self.condemn(lock);
                 }
             }
-            Verdict::Refused
-                if outcome.reason == Reason::GrantUnknown && self.grant_anew(lock, id) => {}
             // Of a verdict of a later version only that it is none of ours is known: as for one that
             // the lock has forgotten, its log decides.
             Verdict::Forgotten | Verdict::Other(_) => {

@@ -1,0 +1,93 @@
+//! What a lock refuses without a signature: it knows nobody who signed it.
+
+use drawbridge_protocol::command::{Action, Command};
+use drawbridge_protocol::ids::Digest32;
+use drawbridge_protocol::keys::IdentitySecret;
+use drawbridge_protocol::reason::Reason;
+
+use super::lock_double::Cut;
+use super::world::{World, keys};
+
+/// A command under a grant.
+pub(crate) fn under_grant(
+    world: &World,
+    counter: u64,
+    grant: Digest32,
+    by: &IdentitySecret,
+) -> Vec<u8> {
+    let command = Command {
+        lock: world.locks[0].id,
+        action: Action::Lock,
+        epoch: world.locks[0].epoch,
+        counter,
+        log_position: 0,
+        expiry_ms: world.now_ms + 60_000,
+        grant: Some(grant),
+    };
+    command.sign(by, &mut [0; 256]).unwrap().to_vec()
+}
+
+fn own_grant(world: &World) -> Digest32 {
+    let keys = keys();
+    Digest32::of(&world.locks[0].grant(keys.identity.public(), keys.link.public()))
+}
+
+fn heard(world: &World, what: &str) -> usize {
+    let all = world.locks[0].heard.iter();
+    all.filter(|heard| heard.starts_with(what)).count()
+}
+
+/// I2. Guards: a grant presented without end to a lock that does not keep it, and every command
+/// behind it waiting; and a grant presented for a command that is not under it.
+#[test]
+fn i2_grant_is_presented_anew_once_and_only_for_its_own_commands() {
+    for (grant, tries) in [(None, 2), (Some(Digest32([9; 32])), 1)] {
+        let mut world = World::ready(1);
+        let grant = grant.unwrap_or_else(|| own_grant(&world));
+        world.locks[0].loses_grants = true;
+        world.locks[0].knows_grants = false;
+        let bytes = under_grant(&world, 1, grant, &keys().identity);
+        let id = Command::read(&bytes).unwrap().id;
+        let topic = world.command_topic(0);
+        let presented = heard(&world, "PresentGrant");
+        world.publish(&topic, &bytes);
+        world.run(20_000);
+        assert_eq!(world.statuses(id), ["accepted", "delivered", "refused"]);
+        assert_eq!(world.results(id)[2]["reason"], "grant_unknown");
+        assert_eq!(heard(&world, "Command"), tries);
+        assert_eq!(heard(&world, "PresentGrant") - presented, tries - 1);
+    }
+}
+
+/// I2. Guards: "refused" said of a bolt that may have moved, for the lock has another owner by the time
+/// it is asked; and "may have moved" said of bytes that no lock ever obeys.
+#[test]
+fn i2_refused_query_is_failed_unless_the_bytes_never_stood() {
+    for (reason, status, said) in [
+        (Reason::NotOwned, "failed", "forgotten"),
+        (Reason::GrantUnknown, "failed", "forgotten"),
+        (Reason::Signature, "refused", "signature"),
+        (Reason::Form, "refused", "form"),
+        (Reason::WrongLock, "refused", "wrong_lock"),
+        (Reason::IdReused, "refused", "id_reused"),
+    ] {
+        let mut world = World::ready(1);
+        world.locks[0].cuts = vec![Cut::BeforeAnswer];
+        world.locks[0].refuses_queries = Some(reason);
+        let id = world.send_command(0, 1);
+        world.run(10_000);
+        assert_eq!(
+            world.statuses(id),
+            ["accepted", "delivered", "unknown", status],
+            "{reason:?}"
+        );
+        let last = &world.results(id)[3];
+        assert_eq!(last["reason"], said, "{reason:?}");
+        assert_eq!(last["provisional"], true, "{reason:?}");
+        assert_eq!(
+            last["may_have_succeeded"],
+            status == "failed",
+            "{reason:?}: {last}"
+        );
+    }
+}
