@@ -48,6 +48,9 @@ pub struct Hub {
     pub(super) ledger: Ledger,
     pub(super) outbox: Outbox,
     pub(super) watchers: Watchers,
+    /// Requests of clients that are there and have no answer, and how many of that number. What is
+    /// not here is not answered.
+    pub(super) unanswered: BTreeMap<(ClientId, u64), u32>,
     /// Locks that may have something to send.
     dirty: BTreeSet<LockId>,
     /// Whether there was room for the locks' logs after the last event.
@@ -86,6 +89,7 @@ impl Hub {
             ledger: Ledger::default(),
             outbox,
             watchers: Watchers::default(),
+            unanswered: BTreeMap::new(),
             dirty: BTreeSet::new(),
             had_room_for_logs: true,
             condemned: BTreeSet::new(),
@@ -455,12 +459,20 @@ impl Hub {
         self.push(HubAction::Cloud(CloudAction::Ack { token }));
     }
 
+    /// Answers a client, unless it has hung up.
     pub(super) fn reply_control(
         &mut self,
         client: ClientId,
         id: u64,
         result: Result<Value, VerbError>,
     ) {
+        let Some(requests) = self.unanswered.get_mut(&(client, id)) else {
+            return;
+        };
+        *requests = requests.saturating_sub(1);
+        if *requests == 0 {
+            self.unanswered.remove(&(client, id));
+        }
         self.push(HubAction::Control(ControlAction::Reply {
             client,
             id,

@@ -252,3 +252,31 @@ fn f05_progress_is_dropped_oldest_first_and_finals_never() {
     world.run(10_000);
     assert!(ids.iter().all(|id| world.finals(*id).len() == 1));
 }
+
+/// I7. Guards: an answer to a client that hung up, which a later one with its number would take for
+/// its own; and places that nobody listens on. Found by fuzzing hub_events.
+#[test]
+fn i7_client_that_hung_up_is_answered_no_more_and_gives_its_place_back() {
+    for is_away in [true, false] {
+        let mut world = World::with(1, |config| config.relays_per_lock = 1);
+        world.run(2_000);
+        if is_away {
+            world.unreachable = vec![world.locks[0].id];
+            world.cut_links();
+            world.run(1_000);
+        }
+        let lock = world.locks[0].id.to_string();
+        let data = json!({"lock": lock, "nonce": "73".repeat(16)});
+        world.request(1, "lock.session_info", data.clone());
+        let gone = ControlEvent::Gone {
+            client: ClientId(1),
+        };
+        world.events.push_back(HubEvent::Control(gone));
+        world.request(2, "lock.session_info", data);
+        world.run(1_000);
+        world.unreachable.clear();
+        world.run(10_000);
+        assert!(world.reply(1).is_none(), "away {is_away}");
+        assert!(world.reply(2).unwrap().is_ok(), "away {is_away}");
+    }
+}

@@ -102,6 +102,7 @@ impl Hub {
         data: Value,
         now: Now,
     ) {
+        *self.unanswered.entry((client, id)).or_default() += 1;
         match verb {
             "lock.command" => self.lock_command(client, id, data, now),
             "events" | "watch" => self.watch(client, id, data),

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::VerbError;
+use super::{ReplyTo, VerbError};
 use crate::core::action::{ControlAction, HubAction};
 use crate::core::event::ClientId;
 use crate::core::hub::Hub;
@@ -80,5 +80,12 @@ impl Hub {
         for tracked in self.commands.tracked.values_mut() {
             tracked.waiters.retain(|waiter| waiter.client != client);
         }
+        for lock in self.locks.values_mut() {
+            // Its place is for somebody who listens.
+            let is_his =
+                |to: &ReplyTo| matches!(to, ReplyTo::Control { client: of, .. } if *of == client);
+            lock.relays.retain(|relay| !is_his(&relay.reply));
+        }
+        self.unanswered.retain(|(of, _), _| *of != client);
     }
 }
