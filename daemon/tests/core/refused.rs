@@ -1,8 +1,10 @@
-//! What a lock refuses without a signature: it knows nobody who signed it.
+//! What a lock refuses without a signature, for it knows nobody who signed it; and what it has forgotten.
 
 use drawbridge_protocol::command::{Action, Command};
 use drawbridge_protocol::ids::Digest32;
 use drawbridge_protocol::keys::IdentitySecret;
+use drawbridge_protocol::log_record::LogEvent;
+use drawbridge_protocol::outcome::Verdict;
 use drawbridge_protocol::reason::Reason;
 
 use super::lock_double::Cut;
@@ -90,4 +92,25 @@ fn i2_refused_query_is_failed_unless_the_bytes_never_stood() {
             "{reason:?}: {last}"
         );
     }
+}
+
+/// I2. Guards: a command that the lock has forgotten, open for ever because its log is as full in the hub as
+/// it may be, and can be followed no further.
+#[test]
+fn i2_forgotten_command_ends_when_the_log_can_be_followed_no_further() {
+    let mut world = World::with(1, |config| config.audit_per_lock = 20);
+    world.broker_up();
+    for _ in 0..100 {
+        world.locks[0].record(LogEvent::MovedByHand, None, None);
+    }
+    world.run(30_000);
+    world.locks[0].cuts = vec![Cut::BeforeAnswer];
+    world.locks[0].forgets_as = Some((Verdict::Forgotten, Reason::Forgotten));
+    let id = world.send_command(0, 1);
+    world.run(20_000);
+    let finals = world.finals(id);
+    assert_eq!(finals.len(), 1, "{:?}", world.statuses(id));
+    assert_eq!(finals[0]["status"], "failed");
+    assert_eq!(finals[0]["reason"], "forgotten");
+    assert_eq!(finals[0]["may_have_succeeded"], true);
 }
