@@ -127,6 +127,14 @@ fn seeds_that_once_failed() {
     }
 }
 
+/// A broker that is away for most of a day.
+///
+/// Guards: a day that is counted among those under fire and had hardly a command in it.
+#[test]
+fn day_with_a_long_outage_has_its_300_commands_all_the_same() {
+    hold(&(2_026_112_800_058..2_026_112_800_059));
+}
+
 /// Guards: a failure that nobody can repeat, which is none that anybody can mend.
 #[test]
 fn day_is_the_same_for_the_same_seed() {

@@ -16,6 +16,11 @@ pub(crate) const CALM_EVERY_MS: u64 = 6 * HOUR_MS;
 pub(crate) const CALM_MS: u64 = 300_000;
 /// One scene in so many milliseconds on average: 190 in 24 hours.
 const SCENE_MS: u64 = 454_000;
+/// Commands in each hour of a schedule, on average at least, that somebody is there to hear.
+const HEARD_PER_HOUR: u64 = 13;
+/// How long before the broker's return somebody may ask and still be heard, milliseconds: four
+/// attempts of 25 seconds.
+const ASKING_MS: u64 = 100_000;
 
 impl Schedule {
     /// The schedule of `seed` over `hours` hours.
@@ -34,18 +39,24 @@ impl Schedule {
         let mut items = Vec::new();
         for _ in 0..length_ms / SCENE_MS {
             let at = dice.below(length_ms);
-            let left = CALM_EVERY_MS - at % CALM_EVERY_MS;
-            let end = length_ms.saturating_sub(at).min(left);
-            if end > CALM_MS {
-                scene(at, &mut dice, &mut items);
+            if !is_calm(at, length_ms) {
+                let at_lock = any_lock(&mut dice);
+                wishes(at, at_lock, &mut dice, &mut items);
+                mishaps(at, at_lock, &mut dice, &mut items);
             }
         }
         // A scene that begins just before a calm is cut off by it.
-        items.retain(|item| {
-            let left = CALM_EVERY_MS - item.at_ms % CALM_EVERY_MS;
-            length_ms.saturating_sub(item.at_ms).min(left) > CALM_MS
-        });
+        items.retain(|item| !is_calm(item.at_ms, length_ms));
         items.sort_by_key(|item| item.at_ms);
+        // A broker that is away for most of a day leaves most of its commands unsigned: nobody
+        // learns where the lock stands. Such a day gets more of them.
+        while heard(&items) < HEARD_PER_HOUR * hours {
+            let at = dice.below(length_ms);
+            let at_lock = any_lock(&mut dice);
+            wishes(at, at_lock, &mut dice, &mut items);
+            items.retain(|item| !is_calm(item.at_ms, length_ms));
+            items.sort_by_key(|item| item.at_ms);
+        }
         Self {
             seed,
             length_ms,
@@ -55,28 +66,56 @@ impl Schedule {
     }
 }
 
-fn scene(at_ms: u64, dice: &mut Dice, items: &mut Vec<Item>) {
-    let at_lock = dice.below(LOCKS as u64) as usize;
+fn is_calm(at_ms: u64, length_ms: u64) -> bool {
+    length_ms.saturating_sub(at_ms).min(before_calm_ends(at_ms)) <= CALM_MS
+}
+
+const fn before_calm_ends(at_ms: u64) -> u64 {
+    CALM_EVERY_MS - at_ms % CALM_EVERY_MS
+}
+
+/// How many commands are given while the broker is there, or to the hub itself.
+fn heard(items: &[Item]) -> u64 {
+    let (mut count, mut back_ms) = (0, 0);
+    for item in items {
+        match &item.deed {
+            Deed::BrokerBreak { away_ms, .. } => {
+                let calm = item.at_ms + before_calm_ends(item.at_ms) - CALM_MS;
+                back_ms = back_ms.max(calm.min(item.at_ms + away_ms));
+            }
+            Deed::Command(plan) if plan.is_local || item.at_ms + ASKING_MS >= back_ms => count += 1,
+            _ => {}
+        }
+    }
+    count
+}
+
+/// Commands of one scene, most of them for the same lock.
+fn wishes(at_ms: u64, at_lock: usize, dice: &mut Dice, items: &mut Vec<Item>) {
     for _ in 0..1 + dice.below(4) {
-        let lock = if dice.chance(700) {
-            at_lock
-        } else {
-            any_lock(dice)
-        };
+        let lock = here_or_elsewhere(at_lock, dice);
         items.push(Item {
             at_ms: at_ms + dice.below(2_500),
             deed: Deed::Command(plan(lock, dice)),
         });
     }
+}
+
+/// Faults of one scene, most of them at the same lock.
+fn mishaps(at_ms: u64, at_lock: usize, dice: &mut Dice, items: &mut Vec<Item>) {
     for _ in 0..dice.below(4) {
-        let lock = if dice.chance(700) {
-            at_lock
-        } else {
-            any_lock(dice)
-        };
+        let lock = here_or_elsewhere(at_lock, dice);
         let at_ms = at_ms + dice.below(3_500);
         let deed = fault(lock, dice);
         items.push(Item { at_ms, deed });
+    }
+}
+
+fn here_or_elsewhere(here: usize, dice: &mut Dice) -> usize {
+    if dice.chance(700) {
+        here
+    } else {
+        any_lock(dice)
     }
 }
 
