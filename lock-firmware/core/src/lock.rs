@@ -309,6 +309,9 @@ impl<F: Flash> Lock<F> {
     }
 
     /// Time passed: deadlines of links, window, motor and auto-relock.
+    ///
+    /// **Sensors that have changed are told first** ([`Self::handle_sensors`]): a caller that comes late
+    /// would else have a bolt called jammed that arrived in time.
     pub fn handle_time(&mut self, now_ms: u64) {
         if self.halted {
             return;

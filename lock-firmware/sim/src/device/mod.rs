@@ -176,6 +176,8 @@ impl Device {
     /// # Errors
     /// [`ImageError`] when the flash image could not be written: the lock must not run on.
     pub fn advance(&mut self, now_ms: u64) -> Result<(), ImageError> {
+        // A process that stood still finds bolt and clock both due: it looks at the bolt first.
+        self.sense(now_ms);
         let lock_ms = now_ms - self.booted_at;
         if let Some(lock) = self.lock.as_mut()
             && lock.next_deadline().is_some_and(|due| due <= lock_ms)

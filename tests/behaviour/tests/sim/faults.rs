@@ -170,6 +170,37 @@ fn f25_a_jammed_bolt_and_an_empty_battery_are_told_truthfully() {
 }
 
 /// I1: the only motor run without a command is the lock's own relock.
+/// Guards: a bolt called jammed that arrived in time, because nobody looked at it before the clock.
+#[test]
+fn f25_bolt_that_arrived_while_the_lock_stood_still_is_not_called_jammed() {
+    let place = place();
+    let mut lock = LockProcess::with_motor(place.path(), "1000");
+    lock.ask(r#"{"do":"button","held_ms":200}"#);
+    let code = std::fs::read_to_string(place.path().join("qr")).unwrap();
+    let mut owner = Owner::claim(&place.path().join("air"), code.trim());
+    let statement = owner.sign(Action::Lock);
+    let outcome = std::thread::scope(|scope| {
+        let asked = HubToLock::Command {
+            statement: &statement,
+        };
+        let hub = &mut owner.hub;
+        let told = scope.spawn(move || hub.outcome(&asked));
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while lock.status()["motor_actuations"] != 1 {
+            assert!(Instant::now() < deadline, "the motor did not start");
+        }
+        // The motor has five seconds.
+        lock.stand_still(Duration::from_millis(5_200));
+        told.join().unwrap()
+    });
+    let outcome = outcome.unwrap();
+    assert_eq!(
+        (outcome.verdict, outcome.reason),
+        (Verdict::Done, Reason::None)
+    );
+    assert_eq!(outcome.position, Position::Locked);
+}
+
 #[test]
 fn i1_auto_relock_throws_the_bolt_after_its_time() {
     let mut bench = Bench::new(|options| options.auto_relock = Some(1));

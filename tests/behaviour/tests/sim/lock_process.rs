@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 /// The program, built once per run of the tests.
@@ -75,13 +76,18 @@ pub(crate) struct LockProcess {
 impl LockProcess {
     /// Starts it in `place` and waits until it answers.
     pub(crate) fn start(place: &Path) -> Self {
+        Self::with_motor(place, "20")
+    }
+
+    /// The same with a bolt that takes `motor_ms` from end to end.
+    pub(crate) fn with_motor(place: &Path, motor_ms: &str) -> Self {
         let control = place.join("control");
         let mut child = command(place)
             .arg("--control")
             .arg(&control)
             .arg("--qr-text")
             .arg(place.join("qr"))
-            .args(["--motor-ms", "20", "--name", "front"])
+            .args(["--motor-ms", motor_ms, "--name", "front"])
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -115,6 +121,14 @@ impl LockProcess {
 
     pub(crate) fn status(&mut self) -> Value {
         self.ask(r#"{"do":"status"}"#)
+    }
+
+    /// Its process stands still for so long (SIGSTOP, SIGCONT).
+    pub(crate) fn stand_still(&self, time: Duration) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, Signal::STOP).unwrap();
+        std::thread::sleep(time);
+        kill_process(pid, Signal::CONT).unwrap();
     }
 
     /// SIGKILL.
