@@ -169,8 +169,7 @@ fn f25_a_jammed_bolt_and_an_empty_battery_are_told_truthfully() {
     assert_eq!(bench.status()["motor_actuations"], before);
 }
 
-/// I1: the only motor run without a command is the lock's own relock.
-/// Guards: a bolt called jammed that arrived in time, because nobody looked at it before the clock.
+/// F25. Guards: a bolt called jammed that arrived in time, because nobody looked at it before the clock.
 #[test]
 fn f25_bolt_that_arrived_while_the_lock_stood_still_is_not_called_jammed() {
     let place = place();
@@ -201,6 +200,7 @@ fn f25_bolt_that_arrived_while_the_lock_stood_still_is_not_called_jammed() {
     assert_eq!(outcome.position, Position::Locked);
 }
 
+/// I1: the only motor run without a command is the lock's own relock.
 #[test]
 fn i1_auto_relock_throws_the_bolt_after_its_time() {
     let mut bench = Bench::new(|options| options.auto_relock = Some(1));

@@ -139,9 +139,7 @@ impl LockProcess {
 
     /// SIGTERM; gives whether it ended well and what it had printed.
     pub(crate) fn terminate(mut self) -> (bool, String) {
-        let pid = self.child.id().to_string();
-        let told = Command::new("kill").args(["-TERM", &pid]).status();
-        assert!(told.unwrap().success());
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
         let mut printed = String::new();
         let mut stdout = self.child.stdout.take().unwrap();
         stdout.read_to_string(&mut printed).unwrap();

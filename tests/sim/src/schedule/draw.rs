@@ -45,17 +45,14 @@ impl Schedule {
                 mishaps(at, at_lock, &mut dice, &mut items);
             }
         }
-        // A scene that begins just before a calm is cut off by it.
-        items.retain(|item| !is_calm(item.at_ms, length_ms));
-        items.sort_by_key(|item| item.at_ms);
+        keep_in_order(&mut items, length_ms);
         // A broker that is away for most of a day leaves most of its commands unsigned: nobody
         // learns where the lock stands. Such a day gets more of them.
         while heard(&items) < HEARD_PER_HOUR * hours {
             let at = dice.below(length_ms);
             let at_lock = any_lock(&mut dice);
             wishes(at, at_lock, &mut dice, &mut items);
-            items.retain(|item| !is_calm(item.at_ms, length_ms));
-            items.sort_by_key(|item| item.at_ms);
+            keep_in_order(&mut items, length_ms);
         }
         Self {
             seed,
@@ -64,6 +61,12 @@ impl Schedule {
             items,
         }
     }
+}
+
+/// In the order of time; a scene that begins just before a calm is cut off by it.
+fn keep_in_order(items: &mut Vec<Item>, length_ms: u64) {
+    items.retain(|item| !is_calm(item.at_ms, length_ms));
+    items.sort_by_key(|item| item.at_ms);
 }
 
 fn is_calm(at_ms: u64, length_ms: u64) -> bool {
