@@ -301,12 +301,7 @@ fn audit_ack_reaches_the_lock_and_frees_the_copies() {
 /// I7. Guards: a hub whose disk fills with a log that nobody acknowledges.
 #[test]
 fn i7_pulling_stops_at_its_bound_and_the_lock_keeps_the_rest() {
-    let mut world = World::with(1, |config| config.audit_per_lock = 20);
-    world.broker_up();
-    for _ in 0..100 {
-        world.locks[0].record(LogEvent::MovedByHand, None, None);
-    }
-    world.run(30_000);
+    let mut world = World::with_long_log();
     let held = world.disk.count(Tree::Audit);
     assert!((20..40).contains(&held), "{held}");
     let id = world.send_command(0, 1);

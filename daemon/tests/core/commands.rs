@@ -1,7 +1,6 @@
 //! Commands from the broker to the lock and back.
 
 use drawbridge_daemon::core::{AckToken, CloudEvent, HubEvent, Tree};
-use drawbridge_protocol::command::{Action, Command};
 use drawbridge_protocol::ids::Digest32;
 use drawbridge_protocol::outcome::Verdict;
 use drawbridge_protocol::reason::Reason;
@@ -418,20 +417,7 @@ fn grant_is_presented_anew_when_the_lock_does_not_know_it() {
     let mut world = World::ready(1);
     world.locks[0].knows_grants = false;
     let grant = world.locks[0].grant(keys().identity.public(), keys().link.public());
-    let command = Command {
-        lock: world.locks[0].id,
-        action: Action::Lock,
-        epoch: world.locks[0].epoch,
-        counter: 1,
-        log_position: 0,
-        expiry_ms: world.now_ms + 60_000,
-        grant: Some(Digest32::of(&grant)),
-    };
-    let bytes = command
-        .sign(&keys().identity, &mut [0; 256])
-        .unwrap()
-        .to_vec();
-    let id = Command::read(&bytes).unwrap().id;
+    let (bytes, id) = world.sign_as(0, 1, Some(Digest32::of(&grant)), &keys().identity);
     let topic = world.command_topic(0);
     world.publish(&topic, &bytes);
     world.run(5_000);
@@ -445,25 +431,13 @@ fn grant_is_presented_anew_when_the_lock_does_not_know_it() {
 #[test]
 fn command_refused_without_a_signature_ends_and_makes_way() {
     let mut world = World::ready(1);
-    let forged = Command {
-        lock: world.locks[0].id,
-        action: Action::Lock,
-        epoch: world.locks[0].epoch,
-        counter: 1,
-        log_position: 0,
-        expiry_ms: world.now_ms + 60_000,
-        grant: Some(Digest32([9; 32])),
-    };
-    let forged = forged
-        .sign(&keys().identity, &mut [0; 256])
-        .unwrap()
-        .to_vec();
+    let unknown = Some(Digest32([9; 32]));
+    let (forged, refused) = world.sign_as(0, 1, unknown, &keys().identity);
     let topic = world.command_topic(0);
     world.locks[0].knows_grants = false;
     world.publish(&topic, &forged);
     let id = world.send_command(0, 2);
     world.run(5_000);
-    let refused = Command::read(&forged).unwrap().id;
     assert_eq!(
         world.statuses(refused),
         ["accepted", "delivered", "refused"]

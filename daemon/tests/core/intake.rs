@@ -1,12 +1,10 @@
 //! What is taken in as a command, how much of it, and who hears of it.
 
 use drawbridge_daemon::core::{AckToken, CloudEvent, HubEvent, Tree};
-use drawbridge_protocol::command::Command;
 use drawbridge_protocol::ids::{CommandId, Digest32};
 use drawbridge_protocol::keys::IdentitySecret;
 use serde_json::{Value, json};
 
-use super::refused::under_grant;
 use super::world::{World, base64, keys};
 
 /// Copies of one command that are kept waiting; what comes beyond is told, or stays at the broker.
@@ -341,8 +339,7 @@ fn s36_hub_checks_the_signers_that_it_knows_and_leaves_others_to_the_lock() {
     for (counter, (grant, signer, expected)) in (1..).zip(cases) {
         // The first finds the grant presented; the last names one that the lock does not have.
         world.locks[0].knows_grants = counter < 3;
-        let bytes = under_grant(&world, counter, grant, &signer);
-        let id = Command::read(&bytes).unwrap().id;
+        let (bytes, id) = world.sign_as(0, counter, Some(grant), &signer);
         let heard = world.locks[0].heard.len();
         world.publish(&topic, &bytes);
         world.run(5_000);

@@ -1,33 +1,11 @@
 //! What a lock refuses without a signature, for it knows nobody who signed it; and what it has forgotten.
 
-use drawbridge_protocol::command::{Action, Command};
 use drawbridge_protocol::ids::Digest32;
-use drawbridge_protocol::keys::IdentitySecret;
-use drawbridge_protocol::log_record::LogEvent;
 use drawbridge_protocol::outcome::Verdict;
 use drawbridge_protocol::reason::Reason;
 
 use super::lock_double::Cut;
 use super::world::{World, keys};
-
-/// A command under a grant.
-pub(crate) fn under_grant(
-    world: &World,
-    counter: u64,
-    grant: Digest32,
-    by: &IdentitySecret,
-) -> Vec<u8> {
-    let command = Command {
-        lock: world.locks[0].id,
-        action: Action::Lock,
-        epoch: world.locks[0].epoch,
-        counter,
-        log_position: 0,
-        expiry_ms: world.now_ms + 60_000,
-        grant: Some(grant),
-    };
-    command.sign(by, &mut [0; 256]).unwrap().to_vec()
-}
 
 fn own_grant(world: &World) -> Digest32 {
     let keys = keys();
@@ -48,8 +26,7 @@ fn i2_grant_is_presented_anew_once_and_only_for_its_own_commands() {
         let grant = grant.unwrap_or_else(|| own_grant(&world));
         world.locks[0].loses_grants = true;
         world.locks[0].knows_grants = false;
-        let bytes = under_grant(&world, 1, grant, &keys().identity);
-        let id = Command::read(&bytes).unwrap().id;
+        let (bytes, id) = world.sign_as(0, 1, Some(grant), &keys().identity);
         let topic = world.command_topic(0);
         let presented = heard(&world, "PresentGrant");
         world.publish(&topic, &bytes);
@@ -98,12 +75,7 @@ fn i2_refused_query_is_failed_unless_the_bytes_never_stood() {
 /// it may be, and can be followed no further.
 #[test]
 fn i2_forgotten_command_ends_when_the_log_can_be_followed_no_further() {
-    let mut world = World::with(1, |config| config.audit_per_lock = 20);
-    world.broker_up();
-    for _ in 0..100 {
-        world.locks[0].record(LogEvent::MovedByHand, None, None);
-    }
-    world.run(30_000);
+    let mut world = World::with_long_log();
     world.locks[0].cuts = vec![Cut::BeforeAnswer];
     world.locks[0].forgets_as = Some((Verdict::Forgotten, Reason::Forgotten));
     let id = world.send_command(0, 1);

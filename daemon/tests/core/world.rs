@@ -11,8 +11,9 @@ use drawbridge_daemon::core::{
 };
 use drawbridge_protocol::command::{Action, Command};
 use drawbridge_protocol::entropy::Entropy;
-use drawbridge_protocol::ids::{CommandId, LockId};
+use drawbridge_protocol::ids::{CommandId, Digest32, LockId};
 use drawbridge_protocol::keys::{IdentitySecret, LinkSecret};
+use drawbridge_protocol::log_record::LogEvent;
 use serde_json::Value;
 
 use super::disk::Disk;
@@ -190,6 +191,17 @@ impl World {
         world.broker_up();
         world.run(2_000);
         assert!(world.hub.next_deadline().is_none_or(|at| at > world.now_ms));
+        world
+    }
+
+    /// One lock, of whose long log the hub holds as much as it may.
+    pub(crate) fn with_long_log() -> Self {
+        let mut world = Self::with(1, |config| config.audit_per_lock = 20);
+        world.broker_up();
+        for _ in 0..100 {
+            world.locks[0].record(LogEvent::MovedByHand, None, None);
+        }
+        world.run(30_000);
         world
     }
 
@@ -553,6 +565,17 @@ impl World {
 
     /// A command of the owner's, and its id.
     pub(crate) fn sign(&self, index: usize, counter: u64) -> (Vec<u8>, CommandId) {
+        self.sign_as(index, counter, None, &self.locks[index].owner)
+    }
+
+    /// A command under a grant, if there is one, and its id.
+    pub(crate) fn sign_as(
+        &self,
+        index: usize,
+        counter: u64,
+        grant: Option<Digest32>,
+        by: &IdentitySecret,
+    ) -> (Vec<u8>, CommandId) {
         let lock = &self.locks[index];
         let command = Command {
             lock: lock.id,
@@ -561,9 +584,9 @@ impl World {
             counter,
             log_position: 0,
             expiry_ms: self.now_ms + 60_000,
-            grant: None,
+            grant,
         };
-        let bytes = command.sign(&lock.owner, &mut [0; 256]).unwrap().to_vec();
+        let bytes = command.sign(by, &mut [0; 256]).unwrap().to_vec();
         let id = Command::read(&bytes).unwrap().id;
         (bytes, id)
     }
