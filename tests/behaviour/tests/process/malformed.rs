@@ -371,6 +371,9 @@ fn f18_edited_requests_commands_and_air_move_nothing_and_stop_nothing() {
             line[at] = if line[at] == b'A' { b'B' } else { b'A' };
         }
         for _ in 0..dice.below(4) {
+            if line.is_empty() {
+                break;
+            }
             let at = dice.below(line.len() as u64) as usize;
             match dice.below(4) {
                 0 => line[at] = dice.below(256) as u8,
