@@ -51,6 +51,11 @@ impl Bridge {
             Err("the Python bridge did not come up".into())
         }
     }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.id()
+    }
 }
 
 impl Drop for Bridge {

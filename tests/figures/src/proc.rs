@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::time::Duration;
 
 use crate::Failure;
 
@@ -93,6 +94,41 @@ pub(crate) fn sleeps(pid: u32) -> Result<BTreeMap<String, u64>, Failure> {
     Ok(sums)
 }
 
+/// Processor time of each thread so far.
+pub(crate) struct CpuTime(BTreeMap<String, u64>);
+
+impl CpuTime {
+    /// Of the process `pid`, now.
+    pub(crate) fn of(pid: u32) -> Result<Self, Failure> {
+        let mut threads = BTreeMap::new();
+        for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+            let task = task?;
+            // A thread that ended meanwhile takes no more of it.
+            let Ok(text) = fs::read_to_string(task.path().join("schedstat")) else {
+                continue;
+            };
+            let ns = text
+                .split_whitespace()
+                .next()
+                .and_then(|ns| ns.parse().ok());
+            threads.insert(
+                task.file_name().to_string_lossy().into_owned(),
+                ns.ok_or("no time in schedstat")?,
+            );
+        }
+        Ok(Self(threads))
+    }
+
+    /// What all threads took since `before`.
+    pub(crate) fn since(&self, before: &Self) -> Duration {
+        let taken = self.0.iter().map(|(thread, ns)| {
+            let had = before.0.get(thread).copied().unwrap_or(0);
+            ns.saturating_sub(had)
+        });
+        Duration::from_nanos(taken.sum())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,5 +156,20 @@ mod tests {
         let memory = Memory::of(std::process::id()).unwrap();
         assert!(memory.rss >= memory.pss && memory.pss > 0);
         assert!(!sleeps(std::process::id()).unwrap().is_empty());
+    }
+
+    /// Work that is not counted would let the hub get dearer unseen; other processes' work would
+    /// make it dearer than it is.
+    #[test]
+    fn time_at_work_is_counted_and_time_asleep_is_not() {
+        let own = std::process::id();
+        let before = CpuTime::of(own).unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+        let asleep = CpuTime::of(own).unwrap();
+        let mut sum = 0_u64;
+        while CpuTime::of(own).unwrap().since(&asleep) < Duration::from_millis(50) {
+            sum = std::hint::black_box(sum.wrapping_add(1));
+        }
+        assert!(asleep.since(&before) < Duration::from_millis(200));
     }
 }
