@@ -116,6 +116,28 @@ fn jam_is_still_a_failure_after_a_reboot() {
 }
 
 #[test]
+fn motor_is_told_to_stop_however_a_turn_ends() {
+    // Guards: a motor that pushes against its stop or a stuck bolt until the battery is empty.
+    let mut owned = Owned::new(9);
+    assert_eq!(command(&mut owned, Action::Unlock).verdict, Verdict::Done);
+    assert!(!owned.home.bolt.driven, "arrived");
+    owned.home.bolt.jammed = true;
+    assert_eq!(command(&mut owned, Action::Lock).verdict, Verdict::Failed);
+    assert!(!owned.home.bolt.driven, "stuck");
+    owned.home.bolt.jammed = false;
+    owned.home.stalled = true;
+    let statement = owned.sign(Action::Lock);
+    let request = HubToLock::Command {
+        statement: &statement,
+    };
+    owned.hub.send(&mut owned.home, &request);
+    assert!(owned.home.bolt.driven, "under way");
+    owned.home.pass_time(5_000);
+    assert!(!owned.home.bolt.driven, "out of time");
+    assert_eq!(owned.home.bolt.starts, 3);
+}
+
+#[test]
 fn bolt_that_is_still_jammed_is_told_as_soon_as_it_is_felt() {
     // Guards: a second try that is answered only when the motor's time is up, power on all the while.
     let mut owned = Owned::new(4);

@@ -131,6 +131,21 @@ fn s04_proven_handshakes_cost_nothing_and_a_lost_link_costs_one() {
     assert!(hub.window(&mut home).is_some());
 }
 
+/// A guesser would only have to wait for the hub's next session.
+#[test]
+fn s04_a_session_of_the_paired_hub_forgives_no_wrong_secret() {
+    let mut owned = Owned::new(76);
+    for failures in 0..9 {
+        fail_once(&mut owned.home, failures);
+    }
+    owned.rejoin();
+    assert!(!try_secret(&mut owned.home, [5; 32]), "it gave a guess");
+    owned.home.pass_time(promised(9) - 1);
+    assert!(!try_secret(&mut owned.home, [5; 32]), "it ate the wait");
+    owned.home.pass_time(1);
+    assert!(try_secret(&mut owned.home, [5; 32]));
+}
+
 /// The lock's own clock begins at each boot, so the wait does, too; and one that is cut off its
 /// power in the middle of counting has either counted or not answered.
 #[test]

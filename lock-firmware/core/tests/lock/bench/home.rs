@@ -62,6 +62,8 @@ impl Flash for Chip {
 pub(crate) struct Bolt {
     pub(crate) position: Position,
     pub(crate) starts: u32,
+    /// The motor was started and not told to stop since.
+    pub(crate) driven: bool,
     pub(crate) jammed: bool,
 }
 
@@ -97,6 +99,7 @@ impl Home {
             bolt: Bolt {
                 position: Position::Locked,
                 starts: 0,
+                driven: false,
                 jammed: false,
             },
             battery: 90,
@@ -175,11 +178,12 @@ impl Home {
                 Some(Output::Disconnect { link }) => self.dropped_links.push(link),
                 Some(Output::Motor(Motor::Throw)) => moved = Some(Position::Locked),
                 Some(Output::Motor(Motor::Draw)) => moved = Some(Position::Unlocked),
-                Some(Output::Motor(Motor::Stop)) => {}
+                Some(Output::Motor(Motor::Stop)) => self.bolt.driven = false,
                 None => return,
             }
             if let Some(target) = moved {
                 self.bolt.starts += 1;
+                self.bolt.driven = true;
                 if self.stalled {
                     continue;
                 }
