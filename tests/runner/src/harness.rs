@@ -53,6 +53,16 @@ pub(crate) struct TestRun {
     pub(crate) seconds: BTreeMap<Target, f64>,
 }
 
+impl TestRun {
+    /// Takes in what another run, of other targets, showed.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.cases.extend(other.cases);
+        self.tally += other.tally;
+        self.problems.extend(other.problems);
+        self.seconds.extend(other.seconds);
+    }
+}
+
 #[derive(Deserialize)]
 struct Message {
     reason: String,

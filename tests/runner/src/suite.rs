@@ -10,6 +10,9 @@ use crate::harness::{self, Executables, TestRun};
 use crate::lane_log::LaneLog;
 use crate::process::Errors;
 
+/// Ten simulated years take four times as long unoptimised, so the full counts of this package run as a release build.
+const OPTIMISED_IN_FULL: &str = "drawbridge-simulator";
+
 /// Where and what to test.
 #[derive(Debug, Clone)]
 pub(crate) struct Suite<'a> {
@@ -21,12 +24,18 @@ pub(crate) struct Suite<'a> {
 }
 
 impl<'a> Suite<'a> {
-    /// Every test of every crate.
-    pub(crate) fn workspace(context: &'a Context) -> Self {
-        Self {
+    /// Every test of every crate, once, in the order in which to run them.
+    pub(crate) fn workspace(context: &'a Context) -> Vec<Self> {
+        let suite = |words: &[&str]| Self {
             context,
             copy: None,
-            words: vec!["--workspace".to_owned()],
+            words: words.iter().map(|&word| word.to_owned()).collect(),
+        };
+        if context.full {
+            let others = suite(&["--workspace", "--exclude", OPTIMISED_IN_FULL]);
+            vec![others, suite(&["--package", OPTIMISED_IN_FULL])]
+        } else {
+            vec![suite(&["--workspace"])]
         }
     }
 
@@ -92,9 +101,73 @@ impl<'a> Suite<'a> {
     fn cargo(&self) -> Command {
         let mut command = self.context.cargo(["test", "--locked"]);
         command.args(&self.words);
+        if self.is_optimised() {
+            command.arg("--release");
+        }
         if let Some((folder, target)) = self.copy {
             command.current_dir(folder).env("CARGO_TARGET_DIR", target);
         }
         command
+    }
+
+    /// A planted bug is looked for in a copy, which keeps to one kind of build.
+    fn is_optimised(&self) -> bool {
+        let package = ["--package", OPTIMISED_IN_FULL];
+        self.context.full
+            && self.copy.is_none()
+            && self.words.iter().zip(package).all(|(a, b)| a == b)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(context: &Context) -> Vec<Vec<String>> {
+        let arguments = |suite: Suite<'_>| {
+            let command = suite.cargo();
+            let words = command.get_args().skip(2);
+            words
+                .map(|word| word.to_string_lossy().into_owned())
+                .collect()
+        };
+        Suite::workspace(context)
+            .into_iter()
+            .map(arguments)
+            .collect()
+    }
+
+    // Guards: a package that the full lane leaves out, and ten years of days that take hours.
+    #[test]
+    fn full_run_tests_every_package_once_and_simulates_in_a_release_build() {
+        let mut context = Context::open(false).unwrap();
+        assert_eq!(words(&context), [["--workspace"]]);
+        context.full = true;
+        let simulator = "drawbridge-simulator";
+        assert_eq!(
+            words(&context),
+            [
+                ["--workspace", "--exclude", simulator],
+                ["--package", simulator, "--release"]
+            ]
+        );
+    }
+
+    // Guards: a number shown in full by days that take hours, or a copy with a bug in it that is built twice.
+    #[test]
+    fn release_build_is_for_full_counts_of_the_simulator_alone() {
+        let mut context = Context::open(false).unwrap();
+        let is_optimised = |context: &Context, package| {
+            Suite::of(context, package, Some("test:days"), &[])
+                .unwrap()
+                .is_optimised()
+        };
+        assert!(!is_optimised(&context, OPTIMISED_IN_FULL));
+        context.full = true;
+        assert!(is_optimised(&context, OPTIMISED_IN_FULL));
+        assert!(!is_optimised(&context, "drawbridge-lock"));
+        let mut suite = Suite::of(&context, OPTIMISED_IN_FULL, None, &[]).unwrap();
+        suite.copy = Some((Path::new("tree"), Path::new("build")));
+        assert!(!suite.is_optimised());
     }
 }

@@ -16,13 +16,16 @@ const QUICK: u64 = 73;
 const FULL: u64 = 3_650;
 const HOURS: u64 = 24;
 
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// Runs the seeds on all cores; what came of each, in the order of seeds.
 fn days(seeds: &Range<u64>) -> Vec<(u64, Outcome)> {
     let next = AtomicU64::new(seeds.start);
     let done = Mutex::new(Vec::new());
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
-        for _ in 0..cores {
+        for _ in 0..cores() {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
@@ -80,9 +83,10 @@ fn i1_i2_i3_i4_i5_i6_i7_hold_under_fire() {
     let began = Instant::now();
     let all = hold(&(first..first + count));
     println!(
-        "EVIDENCE {} virtual hours in {:.1} s, {} steps, {} motor starts, {} hub crashes, {} lock boots",
+        "EVIDENCE {} virtual hours in {:.1} s on {} cores, {} steps, {} motor starts, {} hub crashes, {} lock boots",
         count * HOURS,
         began.elapsed().as_secs_f64(),
+        cores(),
         all.steps,
         all.motor_starts,
         all.hub_crashes,

@@ -4,28 +4,33 @@ use super::Report;
 use crate::context::Context;
 use crate::counts::{self, Count};
 use crate::failure::Failure;
+use crate::harness::TestRun;
 use crate::lane_log::LaneLog;
 use crate::suite::Suite;
 
 pub(super) fn run(context: &Context, log: &mut LaneLog<'_>) -> Result<Report, Failure> {
-    let suite = Suite::workspace(context);
-    let Some(executables) = suite.build(log)? else {
-        return Ok(Report::problem("the tests do not compile"));
-    };
-    let (ok, tests) = suite.run(log, &executables, None)?;
+    let (mut all_ok, mut tests) = (true, TestRun::default());
+    for suite in Suite::workspace(context) {
+        let Some(executables) = suite.build(log)? else {
+            return Ok(Report::problem("the tests do not compile"));
+        };
+        let (ok, run) = suite.run(log, &executables, None)?;
+        all_ok &= ok;
+        tests.add(run);
+    }
     let mut report = Report {
         checks: tests.tally,
         ..Report::default()
     };
     report.problems.extend(tests.problems.iter().cloned());
-    report.expect(ok, || {
+    report.expect(all_ok, || {
         format!(
             "cargo test failed; repeat with DRAWBRIDGE_SEED={}",
             context.origin.seed
         )
     });
     report.expect(tests.tally.passed > 0, || "no test ran".to_owned());
-    if !ok {
+    if !all_ok {
         log.show();
     }
     for line in tests.cases.iter().flat_map(|case| &case.output) {
