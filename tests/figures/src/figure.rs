@@ -78,8 +78,7 @@ impl Figure {
     /// Marks it as one that must not get worse from commit to commit: its ratio if it has one, else its value.
     /// Only for what does not depend on how fast the machine is.
     pub(crate) fn gated(self) -> Self {
-        let gate = self.ratio.unwrap_or_else(|| rounded(self.value));
-        self.with("gate", gate)
+        self.gated_above(0.0)
     }
 
     /// [`gated`](Self::gated), where whatever is below `level` is as good as `level`: for a ratio that the machine moves,

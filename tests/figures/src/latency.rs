@@ -50,17 +50,30 @@ impl Way {
     }
 }
 
-/// What was measured of the bridge, in µs.
+impl Side {
+    fn add(&mut self, way: Way, cpu: Duration) {
+        self.ways.push(way);
+        self.cpu.push(cpu.as_secs_f64() * 1e6);
+    }
+
+    /// In µs; `None` of no way.
+    fn ways(&self) -> Option<Samples> {
+        Samples::new(self.ways.iter().map(Way::micros).collect())
+    }
+}
+
+/// What was measured of one of the two, a command at a time.
 #[derive(Default)]
 struct Side {
-    ways: Vec<f64>,
+    ways: Vec<Way>,
+    /// Processor time in µs, from before a command was published until its final result came (of the hub) or until it was
+    /// surely on the air (of the bridge).
     cpu: Vec<f64>,
 }
 
+#[derive(Default)]
 struct Run {
-    ways: Vec<Way>,
-    /// Processor time from before a command was published until its final result came.
-    cpu: Vec<f64>,
+    hub: Side,
     bridge: Side,
     commands: Vec<Vec<u8>>,
 }
@@ -89,8 +102,8 @@ pub(crate) fn measure() -> Result<(), Failure> {
     range.bridge = None;
     let traced = runtime.block_on(range.run())?;
 
-    let ours = Samples::new(plain.ways.iter().map(Way::micros).collect()).ok_or("no way")?;
-    let work = Samples::new(plain.cpu).ok_or("no way")?;
+    let ours = plain.hub.ways().ok_or("no way")?;
+    let work = Samples::new(plain.hub.cpu).ok_or("no way")?;
     let mut work = Figure::information(
         "P01",
         "processor time a command",
@@ -98,7 +111,7 @@ pub(crate) fn measure() -> Result<(), Failure> {
         "us",
         work.n(),
     );
-    let beside = Samples::new(plain.bridge.ways);
+    let beside = plain.bridge.ways();
     let mut p50 = Figure::information("P01", "p50 of the way", ours.p50(), "us", ours.n());
     if let Some(bridge) = &beside {
         p50 = p50.against(bridge.p50()).gated_above(1.0);
@@ -186,12 +199,7 @@ impl Range {
         let lock = &self.lock;
         link.subscribe(&format!("drawbridge/{HUB}/lock/{lock}/result"))
             .await?;
-        let mut run = Run {
-            ways: Vec::new(),
-            cpu: Vec::new(),
-            bridge: Side::default(),
-            commands: Vec::new(),
-        };
+        let mut run = Run::default();
         for turn in 0..WARM_UP + COMMANDS {
             let command = self.sign(if turn % 2 == 0 { "unlock" } else { "lock" })?;
             tokio::time::sleep(QUIET).await;
@@ -215,11 +223,9 @@ impl Range {
                 beside = Some((way, cpu));
             }
             if turn >= WARM_UP {
-                run.ways.push(way);
-                run.cpu.push(cpu.as_secs_f64() * 1e6);
+                run.hub.add(way, cpu);
                 if let Some((way, cpu)) = beside {
-                    run.bridge.ways.push(way.micros());
-                    run.bridge.cpu.push(cpu.as_secs_f64() * 1e6);
+                    run.bridge.add(way, cpu);
                 }
                 run.commands.push(command);
             }
@@ -319,7 +325,7 @@ fn split(house: &House, run: &Run) -> Result<Samples, Failure> {
     let written = stamps(&log, "packet_written");
     let stored = stamps(&log, "batch_stored");
     let mut parts: [Vec<f64>; 5] = Default::default();
-    for way in &run.ways {
+    for way in &run.hub.ways {
         let after = |stamps: &[u64], at: u64| stamps.iter().copied().find(|stamp| *stamp >= at);
         let heard = after(&heard, way.arrived).ok_or("a command was not heard")?;
         let sealed = after(&sealed, heard).ok_or("a command was not sealed")?;

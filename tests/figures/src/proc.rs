@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::Failure;
@@ -72,8 +73,7 @@ fn kind_of(rights: &str, name: &str) -> &'static str {
 /// Voluntary context switches so far: how often each thread went to sleep, hence woke up.
 pub(crate) fn sleeps(pid: u32) -> Result<BTreeMap<String, u64>, Failure> {
     let mut sums = BTreeMap::new();
-    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
-        let folder = task?.path();
+    for folder in threads(pid)? {
         // A thread that ended meanwhile wakes up no more.
         let (Ok(name), Ok(status)) = (
             fs::read_to_string(folder.join("comm")),
@@ -94,29 +94,31 @@ pub(crate) fn sleeps(pid: u32) -> Result<BTreeMap<String, u64>, Failure> {
     Ok(sums)
 }
 
+/// The kernel's folder of each thread of the process `pid`, now.
+fn threads(pid: u32) -> Result<Vec<PathBuf>, Failure> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task"))?;
+    tasks.map(|task| Ok(task?.path())).collect()
+}
+
 /// Processor time of each thread so far.
-pub(crate) struct CpuTime(BTreeMap<String, u64>);
+pub(crate) struct CpuTime(BTreeMap<PathBuf, u64>);
 
 impl CpuTime {
     /// Of the process `pid`, now.
     pub(crate) fn of(pid: u32) -> Result<Self, Failure> {
-        let mut threads = BTreeMap::new();
-        for task in fs::read_dir(format!("/proc/{pid}/task"))? {
-            let task = task?;
+        let mut times = BTreeMap::new();
+        for folder in threads(pid)? {
             // A thread that ended meanwhile takes no more of it.
-            let Ok(text) = fs::read_to_string(task.path().join("schedstat")) else {
+            let Ok(text) = fs::read_to_string(folder.join("schedstat")) else {
                 continue;
             };
             let ns = text
                 .split_whitespace()
                 .next()
                 .and_then(|ns| ns.parse().ok());
-            threads.insert(
-                task.file_name().to_string_lossy().into_owned(),
-                ns.ok_or("no time in schedstat")?,
-            );
+            times.insert(folder, ns.ok_or("no time in schedstat")?);
         }
-        Ok(Self(threads))
+        Ok(Self(times))
     }
 
     /// What all threads took since `before`.
