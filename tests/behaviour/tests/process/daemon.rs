@@ -96,6 +96,12 @@ impl Daemon {
         let _ = self.child.wait();
     }
 
+    /// Asks it to end and waits until it has: unlike a kill, nothing that it saves is left half way.
+    pub(crate) fn stop(&mut self, limit: Duration) {
+        self.signal(Signal::TERM);
+        self.wait_for_end(limit);
+    }
+
     /// Whether it still runs; how it ended if not.
     pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().unwrap()

@@ -13,7 +13,6 @@ use std::time::Duration;
 use drawbridge_daemon::owner::command::SignedCommand;
 use drawbridge_protocol::command::Action;
 use drawbridge_protocol::outcome::Verdict;
-use rustix::process::Signal;
 use serde_json::json;
 
 use crate::auditor::Auditor;
@@ -204,8 +203,7 @@ fn f16_daemon_starts_on_every_damage_of_its_store_and_the_lock_wins() {
         if dice.below(2) == 0 {
             daemon.kill();
         } else {
-            daemon.signal(Signal::TERM);
-            daemon.wait_for_end(LONG);
+            daemon.stop(LONG);
         }
         no_panic_of_ours(&daemon.said(), &what);
         let what = format!("{what}; {}", damage(way, &db, &old, &mut dice));
@@ -300,7 +298,7 @@ fn f16_damaged_identity_files_are_told_and_a_restored_file_is_all_it_takes() {
         *daemon = home.start(&Launch::default());
     };
 
-    daemon.kill();
+    daemon.stop(LONG);
     copy(&folder, &good);
     let previous = folder.join(format!("{}.prev", home.lock.id));
     assert!(previous.exists(), "the binding was saved more than once");
@@ -345,7 +343,7 @@ fn f16_damaged_identity_files_are_told_and_a_restored_file_is_all_it_takes() {
         start(&mut daemon);
         daemon.wait_until_ready();
         home.turn_locally(name);
-        daemon.kill();
+        daemon.stop(LONG);
         copy(&folder, &good);
     }
 
@@ -374,7 +372,7 @@ fn f16_damaged_identity_files_are_told_and_a_restored_file_is_all_it_takes() {
         start(&mut daemon);
         daemon.wait_until_ready();
         home.turn_locally(name);
-        daemon.kill();
+        daemon.stop(LONG);
         copy(&folder, &good);
     }
 }
