@@ -245,6 +245,7 @@ impl Hub {
         };
         lock.waiting_since = now.mono_ms;
         lock.wants.psk_kept = None;
+        lock.report_at = None;
         if trouble != Trouble::Released {
             lock.trouble = Some(trouble);
             if lock.is_online == Some(true) && lock.offline_at.is_none() {

@@ -160,6 +160,13 @@ pub(super) struct Wants {
     pub(super) psk_kept: Option<Generation>,
 }
 
+/// Locks that said nothing are asked at the same moments, in milliseconds apart: one wake-up serves
+/// all of them (P09).
+const ASK_TOGETHER_MS: u64 = 30_000;
+/// How many of these moments lie within the longest silence: 60 to 90 s. Whoever withholds a lock's
+/// last word is noticed within the time to steady state (I6, 120 s).
+const SILENT_MOMENTS: u64 = 3;
+
 /// In which order locks get links, and how soon an idle link is taken away for one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Turn {
@@ -191,7 +198,7 @@ pub(super) struct Lock {
     pub(super) report: Option<Report>,
     /// The same as it is published, with the bytes that the lock signed.
     pub(super) state: Option<Value>,
-    /// Ask for a report unless the lock sends one by itself until then.
+    /// Ask for a report unless the lock sends one by itself until then; `None`: there is no link.
     pub(super) report_at: Option<u64>,
     pub(super) is_online: Option<bool>,
     /// Say that it is offline unless it is back until then.
@@ -239,6 +246,14 @@ impl Lock {
             up_since: now_ms,
             used_at: now_ms,
         }
+    }
+
+    /// It was asked for a report, or sent one: the next question is due only after a silence. A lock
+    /// says by itself what it senses, and **whoever withholds that on a link that stays up is
+    /// otherwise not noticed until the lock says something else**.
+    pub(super) const fn ask_after_silence(&mut self, now_ms: u64) {
+        let moment = (now_ms / ASK_TOGETHER_MS).saturating_add(SILENT_MOMENTS);
+        self.report_at = Some(moment.saturating_mul(ASK_TOGETHER_MS));
     }
 
     /// Whether there is a reason to have a link.

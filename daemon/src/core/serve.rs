@@ -134,7 +134,7 @@ impl Hub {
         if lock.sync_lane.is_some() || lock.command_lane.is_some() {
             return true;
         }
-        let Some(what) = self.next_sync(id) else {
+        let Some(what) = self.next_sync(id, now) else {
             return true;
         };
         let Some(lock) = self.locks.get_mut(&id) else {
@@ -169,7 +169,7 @@ impl Hub {
     }
 
     /// The most urgent of what is to be asked.
-    fn next_sync(&mut self, id: LockId) -> Option<Sync> {
+    fn next_sync(&mut self, id: LockId, now: Now) -> Option<Sync> {
         let lock = self.locks.get_mut(&id)?;
         if lock.claim.as_ref().is_some_and(|claim| claim.is_saved) {
             return Some(Sync::Claim);
@@ -184,7 +184,7 @@ impl Hub {
             return Some(Sync::Relay(relay));
         }
         if std::mem::take(&mut lock.wants.report) {
-            lock.report_at = None;
+            lock.ask_after_silence(now.mono_ms);
             return Some(Sync::Report);
         }
         if self.may_hand_on_ack(id) {

@@ -41,7 +41,7 @@ impl Hub {
         {
             return;
         }
-        lock.report_at = None;
+        lock.ask_after_silence(now.mono_ms);
         // The same facts again are no news: neither the retained copy nor its time changes.
         let is_news = lock.report.as_ref().is_none_or(|known| {
             let facts =

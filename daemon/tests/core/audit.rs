@@ -69,6 +69,46 @@ fn i4_every_log_record_is_stored_and_published_in_order() {
     assert!(world.events_named("gap").is_empty());
 }
 
+/// I6. Guards: a relay that withholds a lock's last word on a link that stays up, which nobody notices
+/// until the lock says something else.
+#[test]
+fn i6_report_that_was_withheld_on_a_live_link_is_asked_for_within_90_s() {
+    let mut world = World::ready(1);
+    world.run(5_000);
+    world.locks[0].record(LogEvent::Tamper, None, None);
+    let withheld = world.locks[0].send_report();
+    drop(withheld);
+    world.run(50_000);
+    assert_eq!(published(&world), [1], "asked before 60 s of silence");
+    world.run(40_000);
+    assert_eq!(published(&world), [1, 2]);
+    assert_eq!(world.events_named("lock_alarm").len(), 1);
+}
+
+/// P09, P17. Guards: hubs that wake up for each lock apart, and locks that sign without end.
+#[test]
+fn silent_locks_are_asked_at_the_same_moment_and_once_in_90_s() {
+    let mut world = World::ready(3);
+    world.run(7_000);
+    let mut moments = std::collections::BTreeMap::new();
+    for at in 0..600_u64 {
+        for lock in &mut world.locks {
+            lock.heard.clear();
+        }
+        world.run(1_000);
+        let asked = world
+            .locks
+            .iter()
+            .map(|lock| lock.heard.len())
+            .sum::<usize>();
+        if asked > 0 {
+            moments.insert(at, asked);
+        }
+    }
+    assert!(moments.values().all(|asked| *asked == 3), "{moments:?}");
+    assert!((6..=7).contains(&moments.len()), "{moments:?}");
+}
+
 /// S02, S04. Guards: strangers at the door, a forced case or a low battery that stand in a log which
 /// nobody reads until it is too late; and an alarm told again with every pull.
 #[test]

@@ -222,14 +222,26 @@ fn s36_telemetry_flood_never_delays_a_command() {
     );
 }
 
-/// P09. Guards: a hub that wakes up for nothing.
+/// P09, P18. Guards: a hub that wakes up for nothing, and disks and brokers that hear of it when
+/// locks that were asked have nothing new.
 #[test]
-fn p09_idle_hub_has_no_deadline_within_a_second() {
+fn p09_idle_hub_does_nothing_but_ask_each_lock_every_90_s() {
     let mut world = World::ready(8);
     world.run(60_000);
-    let actions = world.actions;
+    let (actions, published) = (world.actions, world.published.len());
+    for lock in &mut world.locks {
+        lock.heard.clear();
+    }
     world.run(3_600_000);
-    assert_eq!(world.actions, actions, "an idle hour costs nothing");
+    let asked: Vec<_> = world.locks.iter().flat_map(|lock| &lock.heard).collect();
+    assert!(asked.iter().all(|asked| *asked == "ReportRequest"));
+    assert_eq!(asked.len(), 8 * 40);
+    assert_eq!(
+        world.actions - actions,
+        8 * 40,
+        "an idle hour costs no more"
+    );
+    assert_eq!(world.published.len(), published);
 }
 
 /// I5. Guards: a lock that is told "kept" about a key which a power cut then takes away.

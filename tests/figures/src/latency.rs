@@ -50,6 +50,15 @@ impl Way {
     }
 }
 
+/// What was measured of one of the two, a command at a time.
+#[derive(Default)]
+struct Side {
+    ways: Vec<Way>,
+    /// Processor time in µs, from before a command was published until its final result came (of the hub) or until it was
+    /// surely on the air (of the bridge).
+    cpu: Vec<f64>,
+}
+
 impl Side {
     fn add(&mut self, way: Way, cpu: Duration) {
         self.ways.push(way);
@@ -60,15 +69,6 @@ impl Side {
     fn ways(&self) -> Option<Samples> {
         Samples::new(self.ways.iter().map(Way::micros).collect())
     }
-}
-
-/// What was measured of one of the two, a command at a time.
-#[derive(Default)]
-struct Side {
-    ways: Vec<Way>,
-    /// Processor time in µs, from before a command was published until its final result came (of the hub) or until it was
-    /// surely on the air (of the bridge).
-    cpu: Vec<f64>,
 }
 
 #[derive(Default)]

@@ -58,17 +58,43 @@ fn explain(seed: u64) -> String {
     )
 }
 
+/// Failing days that are told with their shortest schedule, which takes its time; the seeds of the
+/// others are enough.
+const EXPLAINED: usize = 3;
+
+/// What is wrong with a day, if anything is.
+fn judge(seed: u64, outcome: &Outcome) -> Option<String> {
+    if let Some(violation) = &outcome.violation {
+        return Some(format!("seed {seed}: {violation}"));
+    }
+    let tally = &outcome.tally;
+    let (commands, faults, calms) = (tally.all_commands(), tally.all_faults(), tally.calms);
+    let is_full = commands >= 300 && faults >= 100 && calms == 4;
+    (!is_full).then(|| format!("seed {seed}: {commands} commands, {faults} faults, {calms} calms"))
+}
+
+/// Judges every day before it fails for one: days are dear, and the next failure is news, too.
 fn hold(seeds: &Range<u64>) -> Tally {
     let mut all = Tally::default();
+    let mut wrong = Vec::new();
     for (seed, outcome) in days(seeds) {
-        assert!(outcome.violation.is_none(), "{}", explain(seed));
-        let tally = outcome.tally;
-        let (commands, faults) = (tally.all_commands(), tally.all_faults());
-        assert!(commands >= 300, "seed {seed}: {commands} commands");
-        assert!(faults >= 100, "seed {seed}: {faults} faults");
-        assert_eq!(tally.calms, 4, "seed {seed}");
-        all.add(&tally);
+        if let Some(judgement) = judge(seed, &outcome) {
+            let is_explained = outcome.violation.is_some() && wrong.len() < EXPLAINED;
+            wrong.push(if is_explained {
+                explain(seed)
+            } else {
+                judgement
+            });
+        }
+        all.add(&outcome.tally);
     }
+    assert!(
+        wrong.is_empty(),
+        "{} of {} days:\n{}",
+        wrong.len(),
+        seeds.end - seeds.start,
+        wrong.join("\n")
+    );
     all
 }
 
@@ -123,10 +149,18 @@ fn i1_i2_i3_i4_i5_i6_i7_hold_under_fire() {
 /// the broker was away stayed there when it was back. 20261205: a lock freed records that the auditor
 /// had and the hub's full disk had not; after a crash the hub called them missing. 6028912589704312651: the
 /// hub signed, word for word, what had been sent with a flipped bit of its signature, and the judge
-/// took the good bytes for the bad ones.
+/// took the good bytes for the bad ones. 16632627291451672550: the relay dropped a lock's report of its
+/// newest record, the link stayed up, and nobody said anything more.
 #[test]
 fn seeds_that_once_failed() {
-    for seed in [5, 16, 20_261_192, 20_261_205, 6_028_912_589_704_312_651] {
+    for seed in [
+        5,
+        16,
+        20_261_192,
+        20_261_205,
+        6_028_912_589_704_312_651,
+        16_632_627_291_451_672_550,
+    ] {
         hold(&(seed..seed + 1));
     }
 }
