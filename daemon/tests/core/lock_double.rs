@@ -492,6 +492,16 @@ impl LockDouble {
     }
 
     pub(crate) fn send_report(&mut self) -> Vec<Vec<u8>> {
+        let statement = self.report();
+        self.send_statement(&statement)
+    }
+
+    pub(crate) fn send_statement(&mut self, statement: &[u8]) -> Vec<Vec<u8>> {
+        self.say(&LockToHub::Report { statement })
+    }
+
+    /// What it senses now, signed.
+    pub(crate) fn report(&self) -> Vec<u8> {
         let report = Report {
             lock: self.id,
             boot: self.boot,
@@ -506,10 +516,7 @@ impl LockDouble {
             log_head: self.head().1,
             log_used: 1,
         };
-        let statement = report.sign(&self.identity, &mut [0; 400]).unwrap().to_vec();
-        self.say(&LockToHub::Report {
-            statement: &statement,
-        })
+        report.sign(&self.identity, &mut [0; 400]).unwrap().to_vec()
     }
 
     fn pull(&mut self, from: u64) -> Vec<Vec<u8>> {

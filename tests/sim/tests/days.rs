@@ -1,5 +1,6 @@
 //! Days of a house under fire, by seed.
 
+use std::io::Write as _;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -20,6 +21,24 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
+/// Days between two lines of progress: some five minutes on two cores.
+const PROGRESS: usize = 365;
+
+/// Past the capture of the test harness: whoever waits for ten years wants to know how far they are.
+fn tell_progress(done: &[(u64, Outcome)], seeds: &Range<u64>) {
+    let failed = done
+        .iter()
+        .filter(|(_, outcome)| outcome.violation.is_some());
+    // A log that is gone is no reason to lose the days.
+    let _ = writeln!(
+        std::io::stderr(),
+        "days: {} of {}, {} violations",
+        done.len(),
+        seeds.end - seeds.start,
+        failed.count()
+    );
+}
+
 /// Runs the seeds on all cores; what came of each, in the order of seeds.
 fn days(seeds: &Range<u64>) -> Vec<(u64, Outcome)> {
     let next = AtomicU64::new(seeds.start);
@@ -35,6 +54,9 @@ fn days(seeds: &Range<u64>) -> Vec<(u64, Outcome)> {
                     let outcome = run(&Schedule::draw(seed, HOURS));
                     let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
                     done.push((seed, outcome));
+                    if done.len() % PROGRESS == 0 {
+                        tell_progress(&done, seeds);
+                    }
                 }
             });
         }
@@ -77,10 +99,11 @@ fn judge(seed: u64, outcome: &Outcome) -> Option<String> {
 fn hold(seeds: &Range<u64>) -> Tally {
     let mut all = Tally::default();
     let mut wrong = Vec::new();
+    let mut left_to_explain = EXPLAINED;
     for (seed, outcome) in days(seeds) {
         if let Some(judgement) = judge(seed, &outcome) {
-            let is_explained = outcome.violation.is_some() && wrong.len() < EXPLAINED;
-            wrong.push(if is_explained {
+            wrong.push(if outcome.violation.is_some() && left_to_explain > 0 {
+                left_to_explain -= 1;
                 explain(seed)
             } else {
                 judgement

@@ -69,9 +69,8 @@ fn s21_every_wrong_server_is_named_by_hub_and_command_line_and_local_control_goe
             ..Setup::default()
         };
         let broker = Mosquitto::start(&home.pki, &setup).unwrap();
-        let from = home.hub.log_size();
         let to = broker.port();
-        home.reconfigure(&[(format!("port = {port}"), format!("port = {to}"))]);
+        let from = home.reconfigure(&[(format!("port = {port}"), format!("port = {to}"))]);
         port = to;
         check(&home, &case, from, to);
         let log = broker.log();
@@ -106,8 +105,10 @@ fn s21_every_wrong_certificate_of_ours_is_named_and_local_control_goes_on() {
             })
             .collect::<Vec<_>>()
             .join("\n");
-        std::fs::write(&home.hub.config, changed).unwrap();
+        // Until it is gone, the hub may say once more what was wrong with the case before.
+        home.hub.kill();
         let from = home.hub.log_size();
+        std::fs::write(&home.hub.config, changed).unwrap();
         home.hub.start_again().unwrap();
         let line = home.hub.wait_for_log("broker_down", from, 20).unwrap();
         println!("{what}: {line}");
@@ -144,8 +145,7 @@ fn s21_a_missing_certificate_is_named_with_its_file() {
         .unwrap()
         .to_owned();
     let missing = home.folder.path().join("no-such.pem");
-    let from = home.hub.log_size();
-    home.reconfigure(&[(line, format!("cert = {missing:?}"))]);
+    let from = home.reconfigure(&[(line, format!("cert = {missing:?}"))]);
     let check = std::process::Command::new(
         drawbridge_support::household::Programs::shared().path("drawbridged"),
     )

@@ -148,8 +148,11 @@ impl Home {
         self.hub.wait_for_log("broker_up", from, 30).unwrap();
     }
 
-    /// Rewrites one text of the hub's configuration and starts it anew on it.
-    pub(crate) fn reconfigure(&mut self, changes: &[(String, String)]) {
+    /// Rewrites one text of the hub's configuration and starts it anew on it. Where its log goes on:
+    /// before that byte is only what the hub said of its old configuration.
+    pub(crate) fn reconfigure(&mut self, changes: &[(String, String)]) -> usize {
+        self.hub.kill();
+        let from = self.hub.log_size();
         let mut text = std::fs::read_to_string(&self.hub.config).unwrap();
         for (from, to) in changes {
             assert!(text.contains(from.as_str()), "no {from} in {text}");
@@ -157,6 +160,7 @@ impl Home {
         }
         std::fs::write(&self.hub.config, text).unwrap();
         self.hub.start_again().unwrap();
+        from
     }
 
     /// Most memory that the hub ever had resident (`VmHWM`), KiB.

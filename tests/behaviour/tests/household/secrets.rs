@@ -52,11 +52,10 @@ impl Secret {
 #[test]
 fn s23_no_secret_is_in_any_log_at_trace_nor_on_disk_outside_the_identity_folder() {
     let mut home = Home::new(&[("Front", QUICK)]);
-    home.reconfigure(&[(
+    let from = home.reconfigure(&[(
         "level = \"debug\"".to_owned(),
         "level = \"trace\"".to_owned(),
     )]);
-    let from = 0;
     home.wait_for_broker(from);
     home.lock("Front").press_button().unwrap();
     let code = home.lock("Front").code.clone();
