@@ -120,9 +120,7 @@ impl House {
             })
             .collect();
         std::fs::write(&self.hub.config, lines.join("\n"))?;
-        self.hub.kill();
-        let from = self.hub.log_size();
-        self.hub.start_again()?;
+        let from = self.hub.start_again()?;
         self.hub.wait_for_log("broker_up", from, 20)?;
         Ok(())
     }

@@ -77,12 +77,12 @@ fn over_mqtt(
     moment: Duration,
     what: &str,
 ) {
-    let (command, from) = (home.signed("Front", action), home.hub.log_size());
+    let command = home.signed("Front", action);
     let (id, lock) = (id_of(&command), home.lock("Front").id.clone());
     home.publish(&lock, &command, &[]);
     std::thread::sleep(moment);
     home.hub.kill();
-    home.hub.start_again().unwrap();
+    let from = home.hub.start_again().unwrap();
     home.wait_for_broker(from);
     wait_final(listener, &id, 1);
     // A final may come twice (QoS 1), but never with another word.

@@ -149,14 +149,17 @@ impl Hub {
         let _ = self.child.wait();
     }
 
-    /// Starts it again on what it left.
+    /// Starts it again on what it left. Answers where its log goes on: all before that byte was said by
+    /// the run that has ended.
     ///
     /// # Errors
     /// [`HouseholdError`].
-    pub fn start_again(&mut self) -> Result<(), HouseholdError> {
+    pub fn start_again(&mut self) -> Result<usize, HouseholdError> {
         self.kill();
+        let from = self.log_size();
         self.child = spawn(&self.program, &self.config, &self.log)?;
-        self.wait_until_it_listens()
+        self.wait_until_it_listens()?;
+        Ok(from)
     }
 
     /// SIGTERM, and waits for its end: what is in flight is finished first.
