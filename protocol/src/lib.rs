@@ -32,6 +32,7 @@ pub mod command;
 pub mod cose;
 pub mod entropy;
 pub mod frame;
+pub mod gatt;
 pub mod grant;
 pub mod hello;
 pub mod ids;

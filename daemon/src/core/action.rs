@@ -1,10 +1,37 @@
 //! What the hub asks of the adapters.
 
+use std::fmt;
+
+use drawbridge_protocol::ids::LockId;
 use serde_json::Value;
 
 use super::binding::SecretBytes;
 use super::event::{AckToken, Address, ClientId, LinkId};
 use super::verbs::VerbError;
+
+/// A Bluetooth passkey. It proves a place behind the door to the radio alone, and is still no one's to read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Passkey(u32);
+
+impl Passkey {
+    /// Takes the passkey of a code.
+    #[must_use]
+    pub const fn new(digits: u32) -> Self {
+        Self(digits)
+    }
+
+    /// 0 to 999,999; to be handed to the radio and nothing else.
+    #[must_use]
+    pub const fn danger_digits(self) -> u32 {
+        self.0
+    }
+}
+
+impl fmt::Debug for Passkey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Passkey(..)")
+    }
+}
 
 /// To a radio.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +42,10 @@ pub enum RadioAction {
         link: LinkId,
         /// Where the lock was last seen.
         address: Address,
+        /// Whose link it is to be: what an adapter keeps of a lock it keeps under this name.
+        lock: LockId,
+        /// The passkey of the lock's code, 0 to 999,999, for an adapter that bonds.
+        passkey: Passkey,
     },
     /// Send one packet. Packets of a link go in order.
     Send {
@@ -27,6 +58,11 @@ pub enum RadioAction {
     Disconnect {
         /// Which.
         link: LinkId,
+    },
+    /// The hub has given the lock up: forget what the adapter keeps of it, such as a bond.
+    Forget {
+        /// Which.
+        lock: LockId,
     },
     /// Listen for adverts, or stop.
     Scan {

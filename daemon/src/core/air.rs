@@ -7,7 +7,7 @@ use drawbridge_protocol::beacon::Beacon;
 use drawbridge_protocol::entropy::Entropy;
 use drawbridge_protocol::ids::LockId;
 
-use super::action::{HubAction, Level, RadioAction};
+use super::action::{HubAction, Level, Passkey, RadioAction};
 use super::event::{Address, LinkId, RadioEvent};
 use super::hub::Hub;
 use super::link::{LinkStep, Trouble};
@@ -163,9 +163,15 @@ impl Hub {
             return;
         };
         self.next_link = self.next_link.wrapping_add(1);
+        let passkey = Passkey::new(lock.binding.passkey);
         lock.link.connect(link, now.mono_ms);
         self.links.insert(link, id);
-        self.push(HubAction::Radio(RadioAction::Connect { link, address }));
+        self.push(HubAction::Radio(RadioAction::Connect {
+            link,
+            address,
+            lock: id,
+            passkey,
+        }));
         self.pairing_step(id, "connecting");
     }
 

@@ -46,7 +46,8 @@ pub mod topic;
 mod verbs;
 
 pub use self::action::{
-    CloudAction, ControlAction, Entry, HubAction, Level, Priority, RadioAction, StoreOp, Tree,
+    CloudAction, ControlAction, Entry, HubAction, Level, Passkey, Priority, RadioAction, StoreOp,
+    Tree,
 };
 pub use self::binding::{LockBinding, SecretBytes};
 pub use self::config::{HubConfig, HubKeys};

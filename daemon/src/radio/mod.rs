@@ -8,7 +8,7 @@
 
 use tokio::sync::mpsc;
 
-pub use crate::core::{Address, LinkFault, LinkId, RadioAction, RadioEvent};
+pub use crate::core::{Address, LinkFault, LinkId, Passkey, RadioAction, RadioEvent};
 
 #[cfg(feature = "bluez")]
 pub mod bluez;

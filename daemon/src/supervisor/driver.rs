@@ -231,6 +231,10 @@ impl Driver {
                 self.owed.push_back(RadioAction::Disconnect { link });
                 RadioEvent::LinkDown { link, reason }
             }
+            forget @ RadioAction::Forget { .. } => {
+                self.owed.push_back(forget);
+                return None;
+            }
             scan @ RadioAction::Scan { .. } => {
                 // Only the newest wish counts.
                 self.owed

@@ -168,6 +168,17 @@ fn removed_lock_is_cleared_from_the_broker_even_after_a_restart() {
     assert!(world.disk.bindings.is_empty());
 }
 
+/// Guards: a bond that outlives its lock's removal, and with it who the hub's locks once were.
+#[test]
+fn removed_lock_is_forgotten_by_the_radio() {
+    let mut world = World::ready(2);
+    let lock = world.locks[0].id;
+    world.request(1, "lock.remove", json!({"lock": lock.to_string()}));
+    world.run(100);
+    assert!(world.reply(1).unwrap().is_ok());
+    assert_eq!(world.forgotten, [lock]);
+}
+
 /// I2. Guards: commands that vanish with their lock.
 #[test]
 fn removing_a_lock_ends_its_open_commands_or_is_refused() {

@@ -101,6 +101,8 @@ pub(crate) struct World {
     pub(crate) store_stalls: bool,
     stalled: Vec<(u64, Vec<StoreOp>)>,
     is_scanning: bool,
+    /// Locks of which the radio was told to keep nothing.
+    pub(crate) forgotten: Vec<LockId>,
     /// The hub dies before it carries out this many more actions.
     pub(crate) crash_in: Option<u64>,
     pub(crate) crashes: u32,
@@ -177,6 +179,7 @@ impl World {
             store_stalls: false,
             stalled: Vec::new(),
             is_scanning: false,
+            forgotten: Vec::new(),
             crash_in: None,
             crashes: 0,
             actions: 0,
@@ -435,7 +438,7 @@ impl World {
                     self.advertise();
                 }
             }
-            RadioAction::Connect { link, address } => {
+            RadioAction::Connect { link, address, .. } => {
                 let index = usize::from_str_radix(address.as_str(), 16).unwrap();
                 let id = self.locks[index].id;
                 self.connects.push((self.now_ms, id));
@@ -483,6 +486,7 @@ impl World {
                         .push_back(HubEvent::Radio(RadioEvent::LinkDown { link, reason }));
                 }
             }
+            RadioAction::Forget { lock } => self.forgotten.push(lock),
         }
     }
 

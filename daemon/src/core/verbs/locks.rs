@@ -186,6 +186,7 @@ impl Hub {
         if lock.binding.is_claimed {
             self.clear_documents(id);
         }
+        self.push(HubAction::Radio(RadioAction::Forget { lock: id }));
         let op = StoreOp::RemoveBinding {
             name: id.to_string(),
         };

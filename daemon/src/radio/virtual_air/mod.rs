@@ -79,12 +79,14 @@ impl VirtualAir {
             tokio::select! {
                 action = actions.recv() => match action {
                     None => break,
-                    Some(RadioAction::Connect { link, address }) => {
+                    Some(RadioAction::Connect { link, address, .. }) => {
                         self.connect(link, &address, &mut links, &mut tasks, &events);
                     }
                     Some(RadioAction::Send { link, packet }) => send(&mut links, link, packet),
                     // What was sent before still goes: the task ends when its queue is empty.
                     Some(RadioAction::Disconnect { link }) => drop(links.remove(&link)),
+                    // Nothing is kept of a lock here.
+                    Some(RadioAction::Forget { .. }) => {}
                     Some(RadioAction::Scan { on: true }) if scanner.is_empty() => {
                         scanner.spawn(scan::scan(self.clone(), events.clone()));
                     }

@@ -3,10 +3,12 @@
 use std::path::Path;
 
 use drawbridge_protocol::beacon::Beacon;
+use drawbridge_protocol::ids::LockId;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 
 use super::*;
+use crate::radio::Passkey;
 
 const ADVERT: &[u8] = b"\x0d\x00AnonceHMACHMA";
 const CONNECT: &[u8] = b"\x03\x00C\xf4\x00";
@@ -43,6 +45,8 @@ impl Hub {
         self.act(RadioAction::Connect {
             link: LinkId(link),
             address: Address::new(address).unwrap(),
+            lock: LockId([0; 8]),
+            passkey: Passkey::new(0),
         })
         .await;
     }

@@ -134,6 +134,7 @@ impl Line {
                 let reason = LinkFault::Closed;
                 self.tell_hub(HubEvent::Radio(RadioEvent::LinkDown { link, reason }));
             }
+            RadioAction::Forget { .. } => {}
         }
     }
 

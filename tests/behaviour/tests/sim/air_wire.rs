@@ -3,12 +3,13 @@
 
 use drawbridge_daemon::radio::virtual_air::VirtualAir;
 use drawbridge_daemon::radio::virtual_air::frame::{FromLock, ToLock};
-use drawbridge_daemon::radio::{LinkFault, LinkId, RadioAction, RadioEvent};
+use drawbridge_daemon::radio::{LinkFault, LinkId, Passkey, RadioAction, RadioEvent};
 use drawbridge_lock_sim::air_frame::{AirFrame, MAX_BODY};
 use drawbridge_lock_sim::options::Options;
 use drawbridge_lock_sim::simulator::Running;
 use drawbridge_protocol::beacon::Beacon;
 use drawbridge_protocol::hello::LockHello;
+use drawbridge_protocol::ids::LockId;
 use drawbridge_protocol::link_message::LinkMessage;
 use drawbridge_protocol::qr::QrCode;
 use tokio::sync::mpsc;
@@ -71,7 +72,12 @@ fn the_hubs_air_finds_a_simulated_lock_and_notices_its_loss() {
     assert!(beacon.is_from(&key));
     act(RadioAction::Scan { on: false });
     let link = LinkId(1);
-    act(RadioAction::Connect { link, address });
+    act(RadioAction::Connect {
+        link,
+        address,
+        lock: LockId([0; 8]),
+        passkey: Passkey::new(0),
+    });
     let mut up = next();
     while matches!(up, RadioEvent::Seen { .. }) {
         up = next();

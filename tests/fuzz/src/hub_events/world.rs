@@ -149,7 +149,9 @@ impl World {
                 self.door.link_down(DOOR);
                 self.to_hub.clear();
             }
-            RadioAction::Disconnect { .. } | RadioAction::Scan { .. } => {}
+            RadioAction::Disconnect { .. }
+            | RadioAction::Forget { .. }
+            | RadioAction::Scan { .. } => {}
         }
     }
 

@@ -79,9 +79,10 @@ impl World {
                 let phase = self.dice.below(ADVERT_MS);
                 self.air.advert_at = self.now + phase;
             }
-            RadioAction::Connect { link, address } => self.connect(link, address.as_str()),
+            RadioAction::Connect { link, address, .. } => self.connect(link, address.as_str()),
             RadioAction::Send { link, packet } => self.hub_says(link, packet),
             RadioAction::Disconnect { link } => self.disconnect(link),
+            RadioAction::Forget { .. } => {}
         }
     }
 
