@@ -1,7 +1,7 @@
 //! The radio side: which lock gets a link when, and what becomes of links.
 //!
 //! One connect at a time, as the adapters have it. Whoever moves a bolt goes first; among equals
-//! whoever has waited longest. **A lock that is out of reach costs the others nothing but its turn.**
+//! whoever has waited longest; an errand that has waited for 5 s is the equal of a command. **A lock that is out of reach costs the others nothing but its turn.**
 
 use drawbridge_protocol::beacon::Beacon;
 use drawbridge_protocol::entropy::Entropy;
@@ -102,7 +102,9 @@ impl Hub {
             if at > now.mono_ms {
                 later = Some(later.map_or(at, |earlier| earlier.min(at)));
             } else {
-                candidates.push((lock.turn(), lock.waiting_since, *id));
+                candidates.push((lock.turn(now.mono_ms), lock.waiting_since, *id));
+                let overdue = lock.overdue_at().filter(|at| *at > now.mono_ms);
+                later = later.into_iter().chain(overdue).min();
             }
         }
         if needs_scan != self.is_scanning {

@@ -167,10 +167,15 @@ const ASK_TOGETHER_MS: u64 = 30_000;
 /// last word is noticed within the time to steady state (I6, 120 s).
 const SILENT_MOMENTS: u64 = 3;
 
+/// How long a lock with an errand waits behind those that somebody waits for, in milliseconds. With
+/// one connect at a time and half a second for each, 8 such locks have their turn within 10 s (F04).
+const OVERDUE_MS: u64 = 5_000;
+
 /// In which order locks get links, and how soon an idle link is taken away for one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Turn {
-    /// Somebody waits for the bolt, or for what he needs to sign for it.
+    /// Somebody waits for the bolt, or for what he needs to sign for it; or an errand has waited
+    /// behind such locks for too long.
     Urgent,
     /// Nobody waits, but nothing is known of the lock, and nothing says that it is out of reach.
     Unheard,
@@ -269,9 +274,23 @@ impl Lock {
             || self.claim.is_some()
     }
 
+    /// Whether there is something to fetch or to bring that can wait, but not for ever.
+    fn has_errand(&self) -> bool {
+        self.ack.is_some() || self.wants.grant || self.log.newest > self.log.cursor.seq
+    }
+
+    /// From when on its errand counts as much as a command; `None` without one, or when nothing says
+    /// that it would be reached.
+    pub(super) fn overdue_at(&self) -> Option<u64> {
+        // The end of a good link counts as the first failure.
+        let can_be_reached = self.link.failures() <= 1;
+        (self.has_errand() && can_be_reached).then(|| self.waiting_since.saturating_add(OVERDUE_MS))
+    }
+
     /// How soon it gets a link when there are fewer links than locks.
-    pub(super) fn turn(&self) -> Turn {
-        if self.is_urgent() {
+    pub(super) fn turn(&self, now_ms: u64) -> Turn {
+        let is_overdue = self.overdue_at().is_some_and(|at| at <= now_ms);
+        if self.is_urgent() || is_overdue {
             Turn::Urgent
         } else if self.is_online != Some(true) && self.link.failures() == 0 {
             Turn::Unheard

@@ -31,9 +31,14 @@ fn report(world: &mut World) {
 
 /// The auditor's leave to free all that the lock has written so far.
 fn ack(world: &World) -> Vec<u8> {
-    let log = &world.locks[0].log;
+    ack_of(world, 0)
+}
+
+/// An acknowledgement of the whole log of a lock.
+pub(crate) fn ack_of(world: &World, index: usize) -> Vec<u8> {
+    let log = &world.locks[index].log;
     let ack = AuditAck {
-        lock: world.locks[0].id,
+        lock: world.locks[index].id,
         ownership: OwnershipId([7; 8]),
         seq: log.len() as u64,
         head: Digest32::of(log.last().unwrap()),

@@ -177,6 +177,63 @@ fn f04_all_of_64_locks_on_8_links_are_heard_within_10_seconds() {
     }
 }
 
+/// F04. Guards: a storm of commands to six locks, in which the two others never get a link for what can
+/// wait, and errands that commands have to wait for.
+#[test]
+fn f04_none_of_8_locks_on_2_links_waits_over_10_s_and_commands_go_first() {
+    const STORM: usize = 6;
+    let mut world = World::with(8, |config| config.slots = 2);
+    world.connect_ms = 500;
+    world.broker_up();
+    world.run(60_000);
+    let mut open = Vec::new();
+    let mut longest = [0; 2];
+    let mut errands = [None; 2];
+    for tick in 0..1_200_u64 {
+        // More than two links can serve one by one: somebody always waits for a bolt.
+        if tick % 4 == 0 {
+            let index = (tick / 4) as usize % STORM;
+            open.push((world.send_command(index, tick), world.now_ms));
+        }
+        for (errand, index) in errands.iter_mut().zip(STORM..) {
+            if errand.is_none() && world.linked(index).is_none() {
+                let (lock, ack) = (world.locks[index].id, super::audit::ack_of(&world, index));
+                world.locks[index].heard.clear();
+                world.publish(&format!("drawbridge/hub-1/lock/{lock}/audit/ack"), &ack);
+                *errand = Some(world.now_ms);
+            }
+        }
+        world.run(100);
+        let now = world.now_ms;
+        open.retain(|(id, since)| {
+            longest[0] = longest[0].max(now - since);
+            world.finals(*id).is_empty()
+        });
+        for (errand, index) in errands.iter_mut().zip(STORM..) {
+            if let Some(since) = *errand {
+                longest[1] = longest[1].max(now - since);
+                if world.locks[index].heard.contains(&"AuditAck".to_owned()) {
+                    *errand = None;
+                }
+            }
+        }
+    }
+    let [command, errand] = longest;
+    assert!(command <= 5_000, "a command waited {command} ms");
+    assert!(errand <= 10_000, "an errand waited {errand} ms");
+    assert!(command < errand, "{command} ms and {errand} ms");
+    let turns: u32 = world
+        .locks
+        .iter()
+        .flat_map(|lock| lock.actuations.values())
+        .sum();
+    assert_eq!(
+        turns,
+        300 - open.len() as u32,
+        "each command turned its bolt once"
+    );
+}
+
 /// F04. Guards: one lock out of reach holding up the others.
 #[test]
 fn f04_unreachable_lock_does_not_block_another() {

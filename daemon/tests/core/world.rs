@@ -78,6 +78,10 @@ pub(crate) struct World {
     pub(crate) entropy: Seeded,
     pub(crate) events: VecDeque<HubEvent>,
     links: BTreeMap<LinkId, usize>,
+    /// How long a link takes to come up, milliseconds.
+    pub(crate) connect_ms: u64,
+    /// What the radio will tell, and when.
+    later: VecDeque<(u64, HubEvent)>,
     /// Locks that do not answer.
     pub(crate) unreachable: Vec<LockId>,
     pub(crate) published: Vec<Published>,
@@ -160,6 +164,8 @@ impl World {
             entropy,
             events: VecDeque::new(),
             links: BTreeMap::new(),
+            connect_ms: 0,
+            later: VecDeque::new(),
             unreachable: Vec::new(),
             published: Vec::new(),
             acked: Vec::new(),
@@ -248,6 +254,7 @@ impl World {
     pub(crate) fn crash(&mut self) {
         self.crashes += 1;
         self.events.clear();
+        self.later.clear();
         self.links.clear();
         self.is_scanning = false;
         self.stalled.clear();
@@ -450,13 +457,18 @@ impl World {
                 }
                 self.links.retain(|_, other| *other != index);
                 self.links.insert(link, index);
-                self.events.push_back(HubEvent::Radio(RadioEvent::LinkUp {
+                let up = RadioEvent::LinkUp {
                     link,
                     packet_size: PACKET,
-                }));
-                for bytes in self.locks[index].connected() {
-                    self.events
-                        .push_back(HubEvent::Radio(RadioEvent::Packet { link, bytes }));
+                };
+                let hello = self.locks[index].connected().into_iter();
+                let packets = hello.map(|bytes| RadioEvent::Packet { link, bytes });
+                let told = [up].into_iter().chain(packets).map(HubEvent::Radio);
+                if self.connect_ms == 0 {
+                    self.events.extend(told);
+                } else {
+                    let at = self.now_ms + self.connect_ms;
+                    self.later.extend(told.map(|event| (at, event)));
                 }
             }
             RadioAction::Send { link, packet } => {
@@ -545,15 +557,20 @@ impl World {
             // While the hub listens, every lock in reach is heard once a second.
             let advert = self.is_scanning.then(|| (self.now_ms / 1_000 + 1) * 1_000);
             let deadline = self.hub.next_deadline();
+            let radio = self.later.front().map(|(at, _)| *at);
             match advert
                 .into_iter()
                 .chain(deadline)
+                .chain(radio)
                 .min()
                 .filter(|at| *at <= end)
             {
                 Some(at) => {
                     self.now_ms = self.now_ms.max(at);
-                    if Some(at) == advert {
+                    if Some(at) == radio {
+                        self.events
+                            .extend(self.later.pop_front().map(|(_, event)| event));
+                    } else if Some(at) == advert {
                         self.advertise();
                     } else {
                         self.feed(HubEvent::Tick);
