@@ -196,6 +196,11 @@ impl Claiming<'_> {
                 .get("owned")
                 .and_then(Value::as_bool)
                 .ok_or_else(|| malformed("it does not say whether the lock has an owner"))?,
+            policy_epoch: answer
+                .get("policy_epoch")
+                .and_then(Value::as_u64)
+                .and_then(|epoch| u32::try_from(epoch).ok())
+                .ok_or_else(|| malformed("it does not say the lock's policy epoch"))?,
             hub_id: self.carrier.hub().map(str::to_owned),
             hub: PeerKeys {
                 identity: field(VERB, hub, "identity").map_err(act)?,
@@ -283,6 +288,7 @@ impl Trouble {
                     ClaimError::AlreadyOwned => "already_owned",
                     ClaimError::AlreadyOurs(_) => "already_ours",
                     ClaimError::HubChangedKeys(_) | ClaimError::HubKeys(_) => "hub_keys",
+                    ClaimError::PolicyEpochFarAhead(_) => "policy_epoch",
                     ClaimError::NameTaken(_) | ClaimError::Name(_) => "name",
                     ClaimError::Receipt(_) | ClaimError::OtherClaim | ClaimError::NoClaim => {
                         "not_verified"

@@ -16,7 +16,7 @@ use drawbridge_protocol::keys::KeyError;
 use drawbridge_protocol::qr::QrCode;
 use drawbridge_protocol::receipt::Receipt;
 
-use super::grant;
+use super::grant::{self, MAX_POLICY_EPOCH};
 use super::keys::OwnerBook;
 use super::lock_record::{LockRecord, MAX_PENDING, NameError, PendingClaim, Standing, check_name};
 
@@ -29,6 +29,8 @@ pub struct Offer {
     pub window: Nonce,
     /// Whether the lock has an owner.
     pub owned: bool,
+    /// The lock's policy epoch: a grant of an earlier one is revoked.
+    pub policy_epoch: u32,
     /// The hub's id, when it was reached through a broker.
     pub hub_id: Option<String>,
     /// The hub's own keys, to be named in the claim.
@@ -59,6 +61,11 @@ pub enum ClaimError {
     /// The hub's keys must not be enrolled.
     #[error("accept the hub's keys")]
     HubKeys(#[source] KeyError),
+    /// The hub names a policy epoch that the lock cannot have reached.
+    #[error(
+        "sign the hub's grant: the hub says policy epoch {0}, and only up to {MAX_POLICY_EPOCH} is believed"
+    )]
+    PolicyEpochFarAhead(u32),
     /// The book has another lock of this name.
     #[error("name the lock '{0}': another lock has that name")]
     NameTaken(String),
@@ -101,7 +108,7 @@ impl ClaimError {
             Self::HubChangedKeys(_) => {
                 "find out why (was the hub set up anew?), then repeat with --accept-new-hub-keys"
             }
-            Self::HubKeys(_) => "do not use this hub",
+            Self::HubKeys(_) | Self::PolicyEpochFarAhead(_) => "do not use this hub",
             Self::NameTaken(_) | Self::Name(_) => "choose another --name",
             Self::SerialsSpent | Self::Encode(_) => "report this",
             Self::Receipt(_) | Self::OtherClaim | Self::NoClaim => {
@@ -218,6 +225,9 @@ fn check(book: &OwnerBook, wish: Wish<'_>, offer: &Offer) -> Result<(), ClaimErr
         return Err(ClaimError::AlreadyOurs(lock.name.clone()));
     }
     offer.hub.check().map_err(ClaimError::HubKeys)?;
+    if offer.policy_epoch > MAX_POLICY_EPOCH {
+        return Err(ClaimError::PolicyEpochFarAhead(offer.policy_epoch));
+    }
     if let Some(hub) = &offer.hub_id
         && !wish.accept_new_hub_keys
         && book.hubs.get(hub).is_some_and(|known| *known != offer.hub)
@@ -255,6 +265,7 @@ fn make(
         offer.hub,
         wish.code.lock,
         OwnershipId::of_claim(&claim),
+        offer.policy_epoch,
     )?;
     Ok(PendingClaim {
         window: offer.window,

@@ -1,3 +1,5 @@
+use drawbridge_protocol::grant::Grant;
+
 use super::super::keys::{Kernel, OwnerKeys};
 use super::super::test_lock::TestLock;
 use super::*;
@@ -16,6 +18,7 @@ impl Scene {
             lock: lock.id,
             window: Nonce([9; 16]),
             owned: false,
+            policy_epoch: 0,
             hub_id: Some("h1".into()),
             hub: OwnerKeys::generate(&mut Kernel).public(),
         };
@@ -118,6 +121,27 @@ fn a_lost_receipt_is_fetched_again_with_the_same_claim() {
     assert_eq!(plan.tries[1], first);
     let receipt = scene.lock.receipt(&first.claim);
     accept_receipt(&mut scene.book, scene.lock.id, &first.claim, &receipt).unwrap();
+}
+
+// Guards: a hub paired again after a factory reset, whose grant is of an epoch that the reset revoked;
+// and a hub that names an epoch far ahead, so that its grant outlives every revocation to come.
+#[test]
+fn hubs_grant_is_of_the_locks_policy_epoch_and_of_none_far_ahead() {
+    for epoch in [0, 1, 7, MAX_POLICY_EPOCH] {
+        let mut scene = Scene::new();
+        scene.offer.policy_epoch = epoch;
+        let plan = scene.plan().unwrap();
+        let grant = Grant::verify(&plan.tries[0].grant.bytes).unwrap().grant;
+        assert_eq!(grant.policy_epoch, epoch);
+    }
+    for epoch in [MAX_POLICY_EPOCH + 1, 1_000, u32::MAX] {
+        let mut scene = Scene::new();
+        scene.offer.policy_epoch = epoch;
+        let before = scene.snapshot();
+        let refused = ClaimError::PolicyEpochFarAhead(epoch);
+        assert_eq!(scene.plan(), Err(refused));
+        assert_eq!(scene.snapshot(), before);
+    }
 }
 
 // Guards: many failed tries in many windows that grow the file without end.

@@ -73,7 +73,7 @@ impl TestLock {
         .concat();
         let ownership = OwnershipId::of_claim(&claim);
         let hub = OwnerKeys::generate(&mut Kernel).public();
-        let grant = grant::for_hub(&book.keys, 1, Some("h1"), hub, self.id, ownership).unwrap();
+        let grant = grant::for_hub(&book.keys, 1, Some("h1"), hub, self.id, ownership, 0).unwrap();
         LockRecord {
             standing: Standing::Owned {
                 ownership,

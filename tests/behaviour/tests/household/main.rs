@@ -11,6 +11,7 @@ mod foreign_app;
 mod home;
 mod hub_killed;
 mod names;
+mod paired_again;
 mod pairing_refused;
 mod power_lost;
 mod secrets;
