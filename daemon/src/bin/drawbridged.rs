@@ -37,7 +37,12 @@ fn main() -> ExitCode {
                     "drawbridged: name a configuration that this user may read with --config"
                 );
             }
-            return ExitCode::from(2);
+            // What a card's read error ended is tried again by the service manager; a wrong file is not.
+            return if error.is_temporary() && !options.check {
+                ExitCode::FAILURE
+            } else {
+                ExitCode::from(2)
+            };
         }
     };
     let problems = config.check_files();

@@ -89,10 +89,11 @@ impl ControlSocket {
         // Nobody but us can reach it before its mode is set: the folder is 0750 and made first.
         let listener = UnixListener::bind(path).map_err(io("bind the socket"))?;
         fs::set_permissions(path, Permissions::from_mode(0o660)).map_err(io("set the mode of"))?;
-        if group.is_some() {
+        let about = fs::symlink_metadata(path).map_err(io("look at"))?;
+        // As a service the daemon may change no owner, and what it makes has the right group already.
+        if group.is_some_and(|group| group != about.gid()) {
             chown(path, None, group).map_err(io("set the group of"))?;
         }
-        let about = fs::symlink_metadata(path).map_err(io("look at"))?;
         let identity = (about.dev(), about.ino());
         Ok(Self {
             listener,
