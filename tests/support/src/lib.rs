@@ -3,6 +3,7 @@
 
 #[cfg(feature = "embedded-broker")]
 mod access;
+pub mod air_proxy;
 #[cfg(feature = "embedded-broker")]
 pub mod broker;
 pub mod foreign;

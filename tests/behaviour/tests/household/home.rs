@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use drawbridge_protocol::command::Command;
 use drawbridge_protocol::outcome::Outcome;
 use drawbridge_protocol::qr::QrCode;
+use drawbridge_support::air_proxy::AirProxy;
 use drawbridge_support::foreign::{Listener, Seen, Sent, publish};
 use drawbridge_support::household::{Broker, Cli, Hub, LockSim, Programs, Said};
 use drawbridge_support::mosquitto::{Mosquitto, Setup};
@@ -17,6 +18,15 @@ use serde_json::{Value, json};
 
 /// The hub's id; the shipped access list knows it.
 pub(crate) const HUB: &str = "h1";
+
+/// The folder of the air that the hub hears.
+pub(crate) const NEAR: &str = "air";
+
+/// The folder of the air that only a relay hears.
+pub(crate) const FAR: &str = "far";
+
+/// The relay's address.
+pub(crate) const RELAY: &str = "00000000000000aa";
 
 /// A motor's travel, in milliseconds, where it does not matter.
 pub(crate) const QUICK: &str = "150";
@@ -38,6 +48,23 @@ pub(crate) struct Home {
 impl Home {
     /// Locks by name and motor time, none paired.
     pub(crate) fn new(locks: &[(&str, &str)]) -> Self {
+        Self::on_air(locks, NEAR)
+    }
+
+    /// One lock that the hub cannot hear by itself: it is in the folder [`FAR`] of the air, the
+    /// hub hears [`NEAR`], and a relay stands between them.
+    pub(crate) fn behind_relay(motor_ms: &str) -> (AirProxy, Self) {
+        let home = Self::on_air(&[("Front", motor_ms)], FAR);
+        (home.relay(), home)
+    }
+
+    /// A relay to the lock in the folder [`FAR`].
+    pub(crate) fn relay(&self) -> AirProxy {
+        let place = |name: &str| self.folder.path().join(name);
+        AirProxy::start(&place(NEAR), RELAY, &place(FAR)).unwrap()
+    }
+
+    fn on_air(locks: &[(&str, &str)], locks_are: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let made = |name: &str| {
             let path = folder.path().join(name);
@@ -49,12 +76,12 @@ impl Home {
             .with_app("app:a2", HUB)
             .with_app("app:a3", HUB);
         let broker = Mosquitto::start(&pki, &setup).unwrap();
-        let (air, lock_files) = (made("air"), made("locks"));
+        let (air, locks_air, lock_files) = (made(NEAR), made(locks_are), made("locks"));
         let start = |(name, motor): &(&str, &str)| {
             LockSim::start(
                 Programs::shared(),
                 &lock_files,
-                &air,
+                &locks_air,
                 name,
                 &["--motor-ms", motor],
             )

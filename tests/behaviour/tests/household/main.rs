@@ -10,6 +10,7 @@ mod first_look;
 mod foreign_app;
 mod home;
 mod hub_killed;
+mod link_cut;
 mod names;
 mod paired_again;
 mod pairing_refused;
