@@ -1,6 +1,7 @@
 //! The whole lock core on a table: what strangers, relays, guests, peers and power cuts can do to it.
 
 mod admission_order;
+mod adverts;
 mod auto_relock;
 mod bench;
 mod bolt_and_outcome;

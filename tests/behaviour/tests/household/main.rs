@@ -10,6 +10,7 @@ mod first_look;
 mod foreign_app;
 mod home;
 mod hub_killed;
+mod in_the_middle;
 mod link_cut;
 mod names;
 mod paired_again;
