@@ -76,6 +76,10 @@ impl Broker {
 pub struct Radio {
     /// Use Bluetooth through BlueZ.
     pub bluez: bool,
+    /// Addresses of the adapters to use, such as `00:11:22:33:44:55`; empty: all.
+    pub adapters: Vec<String>,
+    /// Never open a channel: everything over GATT.
+    pub gatt_only: bool,
     /// Socket of simulated locks, for the demo and for tests.
     pub virtual_air: Option<PathBuf>,
 }
@@ -84,6 +88,8 @@ impl Default for Radio {
     fn default() -> Self {
         Self {
             bluez: true,
+            adapters: Vec::new(),
+            gatt_only: false,
             virtual_air: None,
         }
     }

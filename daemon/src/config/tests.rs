@@ -94,7 +94,7 @@ fn f18_typo_names_file_line_key_and_the_nearest_one() {
 /// Values that parse but cannot work are all told at once, with the line and what to do.
 #[test]
 fn f18_bad_values_are_told_together_with_lines_and_advice() {
-    let text = "[hub]\nid = \"home/1\"\nstate_dir = \"var\"\n[broker]\nhost = \"mqtts://b:8883\"\nport = 1883\n[control]\ngroup = \"a b\"\n[radio]\nbluez = false\n";
+    let text = "[hub]\nid = \"home/1\"\nstate_dir = \"var\"\n[broker]\nhost = \"mqtts://b:8883\"\nport = 1883\n[control]\ngroup = \"a b\"\n[radio]\nbluez = false\nadapters = [\"00:11:22:33:44:55\", \"hci0\"]\n";
     let error = parse(text).unwrap_err();
     let ConfigError::Invalid { problems, .. } = &error else {
         panic!("{error:?}")
@@ -108,6 +108,7 @@ fn f18_bad_values_are_told_together_with_lines_and_advice() {
         (Some(3), "[hub] state_dir"),
         (Some(5), "[broker] host"),
         (Some(6), "[broker] port"),
+        (Some(11), "[radio] adapters"),
         (Some(10), "[radio] bluez"),
         (Some(8), "[control] group"),
     ];
@@ -146,7 +147,7 @@ fn shipped_file_documents_every_default_truthfully() {
         bare,
         "switched on, the documented defaults differ from the code's"
     );
-    assert_eq!(documented, 9, "defaults documented");
+    assert_eq!(documented, 11, "defaults documented");
     for optional in ["crl", "server_name", "virtual_air", "socket"] {
         assert!(
             SHIPPED.contains(&format!("# {optional} = ")),

@@ -66,6 +66,15 @@ fn is_host(host: &str) -> bool {
         && !host.starts_with(['-', '.'])
 }
 
+/// `00:11:22:33:44:55`, in either case.
+fn is_adapter(text: &str) -> bool {
+    let mut bytes = 0;
+    text.split(':').all(|byte| {
+        bytes += 1;
+        byte.len() == 2 && byte.bytes().all(|digit| digit.is_ascii_hexdigit())
+    }) && bytes == 6
+}
+
 /// Checks what needs no look at the disk.
 pub(super) fn values(config: &Config, text: &str) -> Vec<Problem> {
     let mut problems = Vec::new();
@@ -147,6 +156,14 @@ pub(super) fn values(config: &Config, text: &str) -> Vec<Problem> {
             "virtual_air",
             "is not an absolute path",
             "begin it with /",
+        );
+    }
+    if !config.radio.adapters.iter().all(|text| is_adapter(text)) {
+        add(
+            "radio",
+            "adapters",
+            "names something that is no adapter's address",
+            "use addresses as `bluetoothctl list` shows them, such as [\"00:11:22:33:44:55\"]; hci0 may be another one after a restart",
         );
     }
     if config.radio.virtual_air.is_none() && !config.radio.bluez {

@@ -28,6 +28,7 @@ const FIRST_DWELL_MS: u64 = 1_000;
 impl Hub {
     pub(super) fn radio(&mut self, event: RadioEvent, now: Now, entropy: &mut dyn Entropy) {
         match event {
+            RadioEvent::Health(health) => self.radio_health = health,
             RadioEvent::Seen { address, beacon } => self.seen(address, &beacon, now),
             RadioEvent::LinkUp { link, packet_size } => match self.links.get(&link) {
                 Some(&lock) => self.with_link(lock, now, entropy, |machine, ends| {

@@ -73,9 +73,37 @@ impl LinkFault {
     }
 }
 
+/// How a radio is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RadioHealth {
+    /// At least one adapter works.
+    Ready,
+    /// There is none, or none can be switched on.
+    NoAdapter,
+    /// Nobody is there who runs adapters.
+    BluetoothAway,
+    /// Everything that may help was tried.
+    Failed,
+}
+
+impl RadioHealth {
+    /// The stable name, as in `status`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::NoAdapter => "no_adapter",
+            Self::BluetoothAway => "bluetooth_away",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// From a radio.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RadioEvent {
+    /// How the radio is now. A radio that never says is ready.
+    Health(RadioHealth),
     /// An advert was heard.
     Seen {
         /// Where.

@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 use super::action::{CloudAction, ControlAction, Entry, HubAction, Level, StoreOp, Tree};
 use super::command::{Attempt, Commands, Tracked};
 use super::config::{HubConfig, HubKeys};
-use super::event::{AckToken, ClientId, CloudEvent, ControlEvent, HubEvent, LinkId, StoreFault};
+use super::event::{
+    AckToken, ClientId, CloudEvent, ControlEvent, HubEvent, LinkId, RadioHealth, StoreFault,
+};
 use super::ledger::{After, Fate, Ledger};
 use super::link::Ends;
 use super::lock::{Lock, PendingAck};
@@ -43,6 +45,7 @@ pub struct Hub {
     pub(super) links: BTreeMap<LinkId, LockId>,
     pub(super) next_link: u64,
     pub(super) is_scanning: bool,
+    pub(super) radio_health: RadioHealth,
     pub(super) schedule_at: Option<u64>,
     pub(super) commands: Commands,
     pub(super) ledger: Ledger,
@@ -84,6 +87,7 @@ impl Hub {
             // about a new one.
             next_link: u64::from_le_bytes((&mut &mut *entropy).bytes()) >> 16,
             is_scanning: false,
+            radio_health: RadioHealth::Ready,
             schedule_at: None,
             commands: Commands::default(),
             ledger: Ledger::default(),

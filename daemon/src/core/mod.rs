@@ -53,7 +53,7 @@ pub use self::binding::{LockBinding, SecretBytes};
 pub use self::config::{HubConfig, HubKeys};
 pub use self::event::{
     AckToken, Address, ClientId, CloudEvent, ControlEvent, HubEvent, LinkFault, LinkId, RadioEvent,
-    StoreFault,
+    RadioHealth, StoreFault,
 };
 pub use self::hub::Hub;
 pub use self::now::Now;

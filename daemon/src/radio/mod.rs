@@ -8,7 +8,7 @@
 
 use tokio::sync::mpsc;
 
-pub use crate::core::{Address, LinkFault, LinkId, Passkey, RadioAction, RadioEvent};
+pub use crate::core::{Address, LinkFault, LinkId, Passkey, RadioAction, RadioEvent, RadioHealth};
 
 #[cfg(feature = "bluez")]
 pub mod bluez;
@@ -23,9 +23,9 @@ const QUEUE: usize = 1_024;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RadioError {
-    /// The configuration names none that this version has.
+    /// The configuration names none that this build has.
     #[error(
-        "find an air: this version carries links over the virtual air only; set `virtual_air` under [radio]"
+        "find an air: set `virtual_air` under [radio], or `bluez = true` in a build with BlueZ"
     )]
     None,
 }
@@ -39,14 +39,23 @@ pub struct RadioHandle {
     pub events: mpsc::Receiver<RadioEvent>,
 }
 
-/// Starts the air that is configured, on the current tokio runtime.
+/// Starts the air that is configured, on the current tokio runtime. A virtual air excludes
+/// Bluetooth, so that a test never reaches a real lock.
 ///
 /// # Errors
 /// [`RadioError::None`].
-pub fn spawn(config: &crate::config::Radio) -> Result<RadioHandle, RadioError> {
-    let dir = config.virtual_air.as_ref().ok_or(RadioError::None)?;
+pub fn spawn(config: &crate::config::Config) -> Result<RadioHandle, RadioError> {
     let (actions, queue) = mpsc::channel(QUEUE);
     let (tell, events) = mpsc::channel(QUEUE);
-    tokio::spawn(VirtualAir::new(dir).run(queue, tell));
-    Ok(RadioHandle { actions, events })
+    if let Some(dir) = &config.radio.virtual_air {
+        tokio::spawn(VirtualAir::new(dir).run(queue, tell));
+        return Ok(RadioHandle { actions, events });
+    }
+    #[cfg(feature = "bluez")]
+    if config.radio.bluez {
+        let radio = bluez::Bluez::new(&config.radio, &config.hub.state_dir);
+        tokio::spawn(radio.run(queue, tell));
+        return Ok(RadioHandle { actions, events });
+    }
+    Err(RadioError::None)
 }

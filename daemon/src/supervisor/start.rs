@@ -113,8 +113,8 @@ async fn serve(
         }
         None => (None, None),
     };
-    let radio = crate::radio::spawn(&config.radio)
-        .map_err(|error| StartError::Radio(storage::chain(&error)))?;
+    let radio =
+        crate::radio::spawn(config).map_err(|error| StartError::Radio(storage::chain(&error)))?;
     let (batches, batch_queue) = mpsc::channel(QUEUE);
     let (answers, stored) = mpsc::channel(QUEUE);
     let keeper = tokio::spawn(storage::keep(

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::core::event::RadioHealth;
 use crate::core::hub::Hub;
 
 impl Hub {
@@ -16,6 +17,7 @@ impl Hub {
             "version": self.config.version,
             "broker": if self.outbox.is_up() { "up" } else { "down" },
             "store": if self.ledger.is_failing() { "failing" } else { "ok" },
+            "radio": self.radio_health.name(),
             "scanning": self.is_scanning,
             "commands": self.commands.tracked.len(),
             "finals": self.commands.finals.len(),
@@ -53,6 +55,28 @@ impl Hub {
                 "store_failing",
                 detail,
                 "check the disk: space, errors, read-only mounts",
+            );
+        }
+        let radio = match self.radio_health {
+            RadioHealth::Ready => None,
+            RadioHealth::NoAdapter => Some((
+                "no Bluetooth adapter can be used",
+                "plug one in, or unblock it with `rfkill unblock bluetooth`",
+            )),
+            RadioHealth::BluetoothAway => Some((
+                "bluetoothd does not run",
+                "see `systemctl status bluetooth`",
+            )),
+            RadioHealth::Failed => Some((
+                "Bluetooth does not work, and restarting it did not help",
+                "see `journalctl -u bluetooth`, unplug the adapter or restart the machine",
+            )),
+        };
+        if let Some((detail, advice)) = radio {
+            find(
+                &format!("radio_{}", self.radio_health.name()),
+                detail.into(),
+                advice,
             );
         }
         for (id, lock) in &self.locks {
