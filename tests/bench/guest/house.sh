@@ -44,18 +44,26 @@ END
 
 start_hub() {
     hub_log_from=$(($(wc -l </var/log/hub 2>/dev/null || echo 0) + 1))
-    start hub drawbridged --config /etc/drawbridge/drawbridge.toml
+    start_stamped hub drawbridged --config /etc/drawbridge/drawbridge.toml
     until_ok 60 hub_said broker_up
 }
 
 # hub_said WORDS: since it was started last.
 hub_said() { tail -n "+$hub_log_from" /var/log/hub | grep -q -e "$1"; }
 
+# hub_line: where the hub's log goes on. hub_said_after LINE WORDS and hub_time LINE WORDS look from there on: whether it
+# said so, and when it did so first, in milliseconds since 1970.
+hub_line() { echo $(($(wc -l </var/log/hub) + 1)); }
+
+hub_said_after() { tail -n "+$1" /var/log/hub | grep -q -e "$2"; }
+
+hub_time() { tail -n "+$1" /var/log/hub | grep -e "$2" | head -n 1 | cut -d ' ' -f 1; }
+
 # start_lock NAME [OPTION...]: a lock of its own on a controller of its own.
 start_lock() {
-    lock=$1
+    local lock=$1
     shift
-    start "lock_$lock" drawbridge-lock-sim --hci "tcp:127.0.0.1:$LOCK_PORT" --flash "$LOCKS/$lock.flash" --name "$lock" \
+    start_stamped "lock_$lock" drawbridge-lock-sim --hci "tcp:127.0.0.1:$LOCK_PORT" --flash "$LOCKS/$lock.flash" --name "$lock" \
         --control "$LOCKS/$lock.control" --qr-text "$LOCKS/$lock.code" --motor-ms 150 "$@"
     until_ok 60 ask_lock "$lock" '{"do":"hello"}'
 }
@@ -96,20 +104,27 @@ final_of() { grep "$1" /var/log/results | grep -E '"status":"(done|failed|refuse
 
 has_final() { [ -n "$(final_of "$1")" ]; }
 
-# command NAME ACTION: signed by the owner, published by a foreign app, waited for. The command's id is in $command after it.
-command_lock() {
+# send_command LOCK ACTION: signed by the owner, published by a foreign app. Its id is in $command after it.
+send_command() {
     rm -f /run/command.cose
     command=$(drawbridge owner sign --lock "$1" --action "$2" --out /run/command.cose --json | field command)
-    [ -n "$command" ] || return 1
-    publish "$(lock_id "$1")" /run/command.cose && until_ok "${COMMAND_S:-40}" has_final "$command"
+    [ -n "$command" ] && publish "$(lock_id "$1")" /run/command.cose
 }
 
-# Bus, BlueZ, air, one controller and the broker, all up.
-start_house() {
+# The same, and waits for its last word.
+obeyed() { send_command "$1" "$2" && until_ok "${COMMAND_S:-40}" has_final "$command"; }
+
+# Bus, BlueZ, air and the broker, all up; no controller.
+start_empty_house() {
     check bus_is_up start_bus
     start_bluetoothd
     check air_is_up start_air
-    start_controller controller0
     check broker_is_up start_broker
+}
+
+# The same, and a controller for the hub.
+start_house() {
+    start_empty_house
+    start_controller controller0
     check hub_has_a_controller until_ok 30 has_adapter hci0
 }

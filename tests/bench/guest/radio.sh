@@ -48,3 +48,18 @@ power_on() {
     dbus-send --system --print-reply --dest=org.bluez "/org/bluez/$1" org.freedesktop.DBus.Properties.Set \
         string:org.bluez.Adapter1 string:Powered variant:boolean:true
 }
+
+# What the bus tells of names and adapters, each with its time; start_ear again after the bus was.
+start_ear() {
+    start ear dbus-monitor --system --profile "type='signal',member='NameOwnerChanged',arg0='org.bluez'" \
+        "type='signal',sender='org.bluez',member='InterfacesAdded'"
+    until_ok 10 grep -q NameAcquired /var/log/ear
+}
+
+# ear_line: where it goes on. heard_after LINE WORDS COUNT and heard_time LINE WORDS: whether it was told so often, and when
+# last, in milliseconds since 1970.
+ear_line() { echo $(($(wc -l </var/log/ear) + 1)); }
+
+heard_after() { [ "$(tail -n "+$1" /var/log/ear | grep -c -e "$2")" -ge "$3" ]; }
+
+heard_time() { tail -n "+$1" /var/log/ear | grep -e "$2" | tail -n 1 | cut -f 2 | sed 's/\.\(...\).*/\1/'; }

@@ -15,7 +15,7 @@ for name in Front Back Gate; do
     for action in unlock lock; do
         before=$(motor_starts "$name")
         from=$(uptime_ms)
-        check "${name}_${action}_has_an_end" command_lock "$name" "$action"
+        check "${name}_${action}_has_an_end" obeyed "$name" "$action"
         value "ms_${name}_$action" $(($(uptime_ms) - from))
         value "command_${name}_$action" "$command"
         value "result_${name}_$action" "$(final_of "$command")"

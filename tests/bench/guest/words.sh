@@ -19,22 +19,26 @@ value() { echo "VALUE $1 $2"; }
 pass() { echo "CHECK $1 ok"; }
 
 fail() {
-    name=$1
+    local about=$1
     shift
-    echo "CHECK $name FAILED $(echo "$*" | tr '\n' ' ' | cut -c1-600)"
+    echo "CHECK $about FAILED $(echo "$*" | tr '\n' ' ' | cut -c1-600)"
     touch /run/failed
 }
 
-# check NAME COMMAND...: ok if it ends with 0; what it said otherwise.
+# check NAME COMMAND...: ok if it ends with 0; what it said otherwise. What it said is in $said after it.
 check() {
-    name=$1
+    local about=$1 code
     shift
-    if said=$("$@" 2>&1); then pass "$name"; else fail "$name" "$* said: $said"; fi
+    # Not in a subshell: what the command sets stays set.
+    "$@" >/run/said 2>&1
+    code=$?
+    said=$(cat /run/said)
+    if [ "$code" -eq 0 ]; then pass "$about"; else fail "$about" "$* said: $said"; fi
 }
 
-# until SECONDS COMMAND...: asks again and again, by the guest's clock; 1 if it never ended with 0.
+# until_ok SECONDS COMMAND...: asks again and again, by the guest's clock; 1 if it never ended with 0.
 until_ok() {
-    deadline=$(($(uptime_ms) + $1 * 1000))
+    local deadline=$(($(uptime_ms) + $1 * 1000))
     shift
     until "$@" >/dev/null 2>&1; do
         if [ "$(uptime_ms)" -gt "$deadline" ]; then return 1; fi
@@ -44,14 +48,26 @@ until_ok() {
 
 # start NAME COMMAND...: in the background, its output in /var/log/NAME, its process id in /run/NAME.pid.
 start() {
-    name=$1
+    local who=$1
     shift
-    "$@" >>"/var/log/$name" 2>&1 </dev/null &
-    echo $! >"/run/$name.pid"
+    "$@" >>"/var/log/$who" 2>&1 </dev/null &
+    echo $! >"/run/$who.pid"
+}
+
+# start_stamped NAME COMMAND...: the same, each line with the time (milliseconds since 1970) before it.
+start_stamped() {
+    rm -f "/run/$1.lines"
+    mkfifo "/run/$1.lines"
+    stamp <"/run/$1.lines" >>"/var/log/$1" &
+    local who=$1
+    shift
+    "$@" >"/run/$who.lines" 2>&1 </dev/null &
+    echo $! >"/run/$who.pid"
 }
 
 # end NAME: SIGKILL, and waits until it is gone.
 end() {
+    local pid
     pid=$(cat "/run/$1.pid")
     kill -9 "$pid" 2>/dev/null
     while [ -d "/proc/$pid" ] && ! grep -q '^State:.Z' "/proc/$pid/status" 2>/dev/null; do usleep 5000; done

@@ -11,11 +11,13 @@ mod archive;
 mod error;
 mod guest;
 mod house;
+mod lane;
 mod machine;
 mod report;
 mod scenario;
 
 pub use error::BenchError;
+pub use lane::{rounds, seed};
 pub use machine::Clock;
 pub use report::Report;
 pub use scenario::{Scenario, shell};

@@ -94,6 +94,16 @@ impl Report {
         );
     }
 
+    /// The same for names that are made.
+    ///
+    /// # Panics
+    /// Likewise.
+    #[track_caller]
+    pub fn expect_all(&self, expected: &[String]) {
+        let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
+        self.expect(&expected);
+    }
+
     /// A number that the guest told.
     ///
     /// # Panics
@@ -101,8 +111,20 @@ impl Report {
     #[must_use]
     #[track_caller]
     pub fn value(&self, name: &str) -> u64 {
-        let value = self.values.get(name).and_then(|value| value.parse().ok());
-        value.unwrap_or_else(|| panic!("no number {name}; the guest told {:?}", self.values))
+        let value = self.text(name);
+        let number = value.parse().ok();
+        number.unwrap_or_else(|| panic!("{name} is no number: {value}"))
+    }
+
+    /// A text that the guest told.
+    ///
+    /// # Panics
+    /// When it did not.
+    #[must_use]
+    #[track_caller]
+    pub fn text(&self, name: &str) -> &str {
+        let value = self.values.get(name);
+        value.unwrap_or_else(|| panic!("no value {name}; the guest told {:?}", self.values))
     }
 }
 
