@@ -6,6 +6,7 @@
 //! | flash in a file, factory data beside it | [`image`], [`flash_handle`], [`factory_file`] |
 //! | core, body and links, without any I/O | [`device`], [`lane`] |
 //! | the virtual air | [`air_frame`], [`air`] |
+//! | a real Bluetooth controller | [`hci`] |
 //! | knobs | [`control`] |
 //! | what a person sees | [`show`], [`causes`] |
 //! | all of it running, as a process or on a thread of a test | [`options`], [`simulator`] |
@@ -19,6 +20,7 @@ pub mod device;
 pub mod entropy;
 pub mod factory_file;
 pub mod flash_handle;
+pub mod hci;
 pub mod image;
 pub mod lane;
 pub mod options;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Parser;
 
 use crate::control::HELP;
+use crate::hci::HciAddress;
 
 /// A simulated lock: the firmware that runs on the chip, with its bolt, flash and radio simulated.
 ///
@@ -15,8 +16,17 @@ use crate::control::HELP;
 #[command(name = "drawbridge-lock-sim", version, after_help = HELP)]
 pub struct Options {
     /// Folder of the virtual air; hub and locks must be given the same one.
-    #[arg(long, value_name = "DIR")]
-    pub air: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "hci")]
+    pub air: Option<PathBuf>,
+
+    /// A Bluetooth controller instead of the virtual air: tcp:HOST:PORT (an H4 stream, as RootCanal
+    /// and Bumble serve it) or user:hciN (taken from the kernel; the adapter must be down).
+    #[arg(long, value_name = "ADDR", conflicts_with = "air")]
+    pub hci: Option<HciAddress>,
+
+    /// With --hci: change the address on the air, and the beacon with it, this often.
+    #[arg(long, value_name = "SECS", default_value_t = 900, value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    pub address_every: u32,
 
     /// Flash image of the lock; made on the first start.
     #[arg(long, value_name = "FILE")]
@@ -60,7 +70,9 @@ impl Options {
     #[must_use]
     pub fn new(air: &Path, flash: &Path) -> Self {
         Self {
-            air: air.to_owned(),
+            air: Some(air.to_owned()),
+            hci: None,
+            address_every: 900,
             flash: flash.to_owned(),
             new: false,
             name: "lock".to_owned(),
@@ -103,6 +115,19 @@ mod tests {
         ] {
             assert!(help.contains(knob), "{knob}");
         }
+    }
+
+    /// Guards: a lock that is on the air twice, or nowhere.
+    #[test]
+    fn exactly_one_of_air_and_controller_is_taken() {
+        let parse = |more: &[&str]| {
+            let line = ["sim", "--flash", "f"].iter().chain(more);
+            Options::try_parse_from(line)
+        };
+        assert!(parse(&["--air", "a"]).is_ok());
+        assert!(parse(&["--hci", "tcp:127.0.0.1:9001"]).is_ok());
+        assert!(parse(&[]).is_err());
+        assert!(parse(&["--air", "a", "--hci", "tcp:127.0.0.1:9001"]).is_err());
     }
 
     /// S26: a name cannot write elsewhere on the terminal.

@@ -50,7 +50,7 @@ pub fn line(name: &str, view: &View, colour: bool) -> String {
 }
 
 /// Prints for a person, or keeps quiet.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Terminal {
     name: String,
     quiet: bool,

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use drawbridge_lock::{Factory, Settings};
+use drawbridge_lock::{Factory, RESET_HOLD_MS, Settings};
+use drawbridge_protocol::gatt::PSM;
 use serde_json::Value;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
@@ -19,6 +20,7 @@ use crate::control::{ControlError, ControlSocket, Order, Request, RequestError, 
 use crate::device::{ConnectionId, Device, Effect};
 use crate::entropy::Randomness;
 use crate::factory_file::{self, FactoryFileError};
+use crate::hci::{HciError, HciOptions, HciPort};
 use crate::image::{Image, ImageError, NEW_IMAGE_PAGES};
 use crate::options::Options;
 use crate::show::Terminal;
@@ -51,6 +53,9 @@ pub enum SimulatorError {
     /// Its place on the air.
     #[error("put the lock on the air")]
     Air(#[from] AirError),
+    /// Its place on a Bluetooth controller.
+    #[error("put the lock on a Bluetooth controller")]
+    Hci(#[from] HciError),
     /// Its control socket.
     #[error("open the control socket")]
     Control(#[from] ControlError),
@@ -71,6 +76,61 @@ pub enum SimulatorError {
     Runtime(#[source] io::Error),
 }
 
+/// Where the lock can be reached.
+#[derive(Debug)]
+enum Place {
+    Air(AirPort),
+    Hci(HciPort),
+}
+
+impl Place {
+    fn take(
+        options: &Options,
+        device: &Device,
+        is_new: bool,
+        terminal: &Terminal,
+        events: mpsc::Sender<AirEvent>,
+    ) -> Result<Self, SimulatorError> {
+        let Some(address) = &options.hci else {
+            let dir = options.air.as_deref().unwrap_or(Path::new("."));
+            return Ok(Self::Air(AirPort::appear(dir, events)?));
+        };
+        let hci = HciOptions {
+            address: address.clone(),
+            flash: options.flash.clone(),
+            is_new,
+            passkey: device.factory().qr().keys().passkey,
+            address_every_s: options.address_every,
+        };
+        Ok(Self::Hci(HciPort::start(hci, terminal.clone(), events)?))
+    }
+
+    fn address(&self) -> String {
+        match self {
+            Self::Air(air) => air.address(),
+            Self::Hci(hci) => hci.address(),
+        }
+    }
+
+    /// The lock started anew.
+    fn move_on(&mut self) -> Result<(), AirError> {
+        match self {
+            Self::Air(air) => air.move_on(),
+            Self::Hci(hci) => {
+                hci.restart();
+                Ok(())
+            }
+        }
+    }
+
+    async fn accept(&mut self) {
+        match self {
+            Self::Air(air) => air.accept().await,
+            Self::Hci(_) => std::future::pending().await,
+        }
+    }
+}
+
 /// A lock that is ready to [`run`](Self::run).
 ///
 /// **Whatever happens in one lock happens in this one loop: one event, then everything that follows
@@ -79,7 +139,7 @@ pub enum SimulatorError {
 pub struct Simulator {
     device: Device,
     terminal: Terminal,
-    air: AirPort,
+    place: Place,
     air_events: mpsc::Receiver<AirEvent>,
     orders: mpsc::Receiver<Order>,
     /// Keeps `orders` open while there is no control socket, and lets a test in.
@@ -102,8 +162,9 @@ impl Simulator {
         if options.seed.is_some() {
             terminal.warn("WARNING: --seed: this lock's keys are known to everybody; tests only");
         }
-        let (image, factory) = lock_files(options, &mut entropy)?;
+        let (image, factory, is_new) = lock_files(options, &mut entropy)?;
         let settings = Settings {
+            psm: if options.hci.is_some() { PSM } else { 0 },
             auto_relock_ms: options.auto_relock.map(|secs| secs * 1_000),
             ..Settings::default()
         };
@@ -124,12 +185,12 @@ impl Simulator {
             background.spawn(socket.serve(order_sender.clone()));
         }
         let (air_sender, air_events) = mpsc::channel(WAITING_EVENTS);
-        let air = AirPort::appear(&options.air, air_sender)?;
-        terminal.introduce(&device.qr_text(), &air.address());
+        let place = Place::take(options, &device, is_new, &terminal, air_sender)?;
+        terminal.introduce(&device.qr_text(), &place.address());
         Ok(Self {
             device,
             terminal,
-            air,
+            place,
             air_events,
             orders,
             order_sender,
@@ -158,7 +219,7 @@ impl Simulator {
                 () = &mut stop => break,
                 Some(event) = self.air_events.recv() => self.take_air_event(event),
                 Some(order) = self.orders.recv() => self.take_order(order)?,
-                () = self.air.accept() => {}
+                () = self.place.accept() => {}
                 () = sleep_until(deadline) => {}
             }
         }
@@ -186,8 +247,13 @@ impl Simulator {
                     self.links.remove(&connection);
                 }
                 Effect::Appeared if std::mem::take(placed) => {}
-                Effect::Appeared => self.air.move_on()?,
-                Effect::Noticed(view) => self.terminal.notice(&view),
+                Effect::Appeared => self.place.move_on()?,
+                Effect::Noticed(view) => {
+                    if let Place::Hci(hci) = &self.place {
+                        hci.set_alive(view.alive);
+                    }
+                    self.terminal.notice(&view);
+                }
             }
         }
         Ok(())
@@ -230,11 +296,19 @@ impl Simulator {
     fn take_order(&mut self, order: Order) -> Result<(), SimulatorError> {
         let now_ms = self.now_ms();
         let is_status = order.request == Request::Status;
+        let is_reset =
+            matches!(order.request, Request::Button { held_ms } if held_ms >= RESET_HOLD_MS);
         let mut answer = self.device.control(order.request, now_ms);
         // What an order sets off at once has happened when its answer arrives.
         self.device.advance(now_ms)?;
         let mut placed = false;
         self.carry_out(&mut placed)?;
+        if is_reset
+            && answer["ok"] == true
+            && let Place::Hci(hci) = &self.place
+        {
+            hci.forget();
+        }
         if is_status {
             answer = self.device.control(Request::Status, now_ms);
         }
@@ -242,7 +316,7 @@ impl Simulator {
             && let Some(fields) = answer.as_object_mut()
         {
             fields.insert("name".to_owned(), self.name.clone().into());
-            fields.insert("address".to_owned(), self.air.address().into());
+            fields.insert("address".to_owned(), self.place.address().into());
         }
         // Whoever asked may be gone; what was asked is done all the same.
         let _heard = order.answer.send(answer);
@@ -257,18 +331,18 @@ async fn sleep_until(deadline: Option<Instant>) {
     }
 }
 
-/// The two files of the lock: both there, or both made now.
+/// The two files of the lock: both there, or both made now; and which of it.
 fn lock_files(
     options: &Options,
     entropy: &mut Randomness,
-) -> Result<(Image, Factory), SimulatorError> {
+) -> Result<(Image, Factory, bool), SimulatorError> {
     let factory_path = factory_file::path_beside(&options.flash);
     let there = |path: &Path| path.symlink_metadata().is_ok();
     match (there(&options.flash), there(&factory_path)) {
         (true, true) if !options.new => {
             let image = Image::open(&options.flash)?;
             entropy.mix_in(image.digest());
-            Ok((image, factory_file::read(&factory_path)?))
+            Ok((image, factory_file::read(&factory_path)?, false))
         }
         (true, false) if !options.new => Err(SimulatorError::HalfALock {
             missing: factory_path,
@@ -280,7 +354,7 @@ fn lock_files(
             let image = Image::create(&options.flash, NEW_IMAGE_PAGES)?;
             let factory = Factory::generate(MODEL, entropy);
             factory_file::write(&factory_path, &factory)?;
-            Ok((image, factory))
+            Ok((image, factory, true))
         }
     }
 }
