@@ -98,6 +98,12 @@ impl Setup {
         self
     }
 
+    /// The example's access list with what was added to it.
+    #[must_use]
+    pub fn access_list(&self) -> String {
+        format!("{ACL_EXAMPLE}\n{}", self.extra_acl)
+    }
+
     /// Replaces one line's text of the example configuration.
     #[must_use]
     pub fn with_replaced(mut self, from: &str, to: &str) -> Self {
@@ -165,8 +171,7 @@ impl Mosquitto {
         copy(pki.ca_file(), &ca_file)?;
         copy(&server.cert, &dir.join("server.pem"))?;
         copy(&server.key, &dir.join("server.key"))?;
-        let acl = format!("{ACL_EXAMPLE}\n{}", setup.extra_acl);
-        write(&dir.join("drawbridge.acl"), &acl)?;
+        write(&dir.join("drawbridge.acl"), &setup.access_list())?;
         let port = free_port()?;
         write(&dir.join("mosquitto.conf"), &conf_text(dir, port, setup))?;
         let child = spawn(&program, dir)?;

@@ -26,7 +26,7 @@ pub(crate) fn judge_all(
     let mut lanes = BTreeMap::new();
     for result in results {
         lanes.insert(result.id.to_owned(), result.ok());
-        if result.id == "tests" {
+        if ["tests", "bench"].contains(&result.id) {
             let TestRun { cases, .. } = &result.report.tests;
             shown.tests.cases.extend(cases.iter().cloned());
         }

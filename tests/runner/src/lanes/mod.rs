@@ -1,5 +1,6 @@
 //! The lanes: one file each, run in this order, cheapest first.
 
+mod bench;
 mod chip;
 mod ciphers;
 mod claims;
@@ -109,9 +110,15 @@ pub(crate) const ALL: &[Lane] = &[
     },
     Lane {
         id: "tests",
-        about: "every test of the workspace",
+        about: "every test of the workspace but the bench's",
         full_only: false,
         run: tests::run,
+    },
+    Lane {
+        id: "bench",
+        about: "guests in which the hub meets locks over BlueZ",
+        full_only: false,
+        run: bench::run,
     },
     Lane {
         id: "fuzz",

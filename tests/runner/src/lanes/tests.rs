@@ -1,4 +1,4 @@
-//! Every test of the workspace, at the counts of this lane.
+//! Every test of the workspace but the bench's, at the counts of this run.
 
 use super::Report;
 use crate::context::Context;
@@ -9,8 +9,17 @@ use crate::lane_log::LaneLog;
 use crate::suite::Suite;
 
 pub(super) fn run(context: &Context, log: &mut LaneLog<'_>) -> Result<Report, Failure> {
+    run_all(context, Suite::workspace(context), log)
+}
+
+/// Runs these suites and holds the counts that their tests print against those of this run.
+pub(super) fn run_all(
+    context: &Context,
+    suites: Vec<Suite<'_>>,
+    log: &mut LaneLog<'_>,
+) -> Result<Report, Failure> {
     let (mut all_ok, mut tests) = (true, TestRun::default());
-    for suite in Suite::workspace(context) {
+    for suite in suites {
         let Some(executables) = suite.build(log)? else {
             return Ok(Report::problem("the tests do not compile"));
         };

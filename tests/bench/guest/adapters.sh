@@ -1,0 +1,52 @@
+# F02: the hub starts without an adapter; then its adapter comes, goes and comes ROUNDS times, and comes under another number.
+start_empty_house
+start_ear
+ADDRESS=DA:4C:10:DE:00:00
+write_hub_config "adapters = [\"$ADDRESS\"]"
+check hub_is_up_without_an_adapter start_hub
+
+# adopted NAME HCI: a controller is plugged in as HCI; the hub must say that it is ready.
+adopted() {
+    local ear hub
+    ear=$(ear_line) hub=$(hub_line)
+    start_controller "$1"
+    until_ok 60 heard_after "$ear" InterfacesAdded 1 || return 1
+    until_ok 60 hub_said_after "$hub" "event=adapter_ready address=$ADDRESS name=$2" || return 1
+    told=$(heard_time "$ear" InterfacesAdded) ready=$(hub_time "$hub" event=adapter_ready)
+}
+
+# It is unplugged; the hub must notice, and live.
+missed() {
+    local hub
+    hub=$(hub_line)
+    end "$1"
+    until_ok 60 hub_said_after "$hub" event=adapter_gone
+}
+
+check absent_at_boot_is_adopted adopted controller0 hci0
+value told_0 "$told"
+value ready_0 "$ready"
+round=0
+while [ "$round" -lt "$ROUNDS" ]; do
+    round=$((round + 1))
+    check "unplugged_${round}_is_missed" missed controller0
+    check "plugged_in_${round}_is_adopted" adopted controller0 hci0
+    value "told_$round" "$told"
+    value "ready_$round" "$ready"
+done
+# Renumbered: while it is away a stranger takes its number. The air gives addresses in order, so somebody holds ours meanwhile.
+check unplugged_for_renumbering_is_missed missed controller0
+start place nc 127.0.0.1 "$HUB_PORT"
+sleep 1
+hub=$(hub_line)
+start_controller stranger
+check stranger_takes_the_number until_ok 30 has_adapter hci0
+check stranger_has_another_address test "$(adapter_property hci0 Address | tr -d ' ')" != "$ADDRESS"
+end place
+check renumbered_is_adopted adopted controller0 hci1
+value told_renumbered "$told"
+value ready_renumbered "$ready"
+said=$(tail -n "+$hub" /var/log/hub | grep -c 'event=adapter_ready')
+check stranger_is_left_alone test "$said" = 1
+check broker_was_never_lost test "$(grep -c event=broker_down /var/log/hub)" = 0
+check hub_was_never_restarted test "$(grep -c 'event=ready ' /var/log/hub)" = 1

@@ -1,0 +1,65 @@
+# The air, and BlueZ on the hub's side of it.
+
+# RootCanal: 6401 to 6404 are its own test and link ports, whatever its configuration says. Seen: 1.13. So: others.
+HUB_PORT=6410
+LOCK_PORT=6411
+
+start_bus() {
+    rm -f /run/dbus/pid
+    start dbus dbus-daemon --system --nofork --nopidfile
+    until_ok 20 test -S /run/dbus/system_bus_socket
+}
+
+start_bluetoothd() { start bluetoothd /usr/libexec/bluetooth/bluetoothd --nodetach; }
+
+# BlueZ's name on the bus.
+has_bluez() {
+    dbus-send --system --print-reply --dest=org.freedesktop.DBus / org.freedesktop.DBus.NameHasOwner string:org.bluez |
+        grep -q 'boolean true'
+}
+
+# Two kinds of controller: the hub's, as Linux likes it, and the locks'.
+start_air() {
+    # RootCanal: in strict mode it aborts when Linux sends Write Authenticated Payload Timeout. Seen: 1.13. So: not strict.
+    cat >/run/air.config <<END
+tcp_server { tcp_port: $HUB_PORT configuration { preset: DEFAULT strict: false } }
+tcp_server { tcp_port: $LOCK_PORT configuration { preset: LAIRD_BL654 strict: false } }
+END
+    (cd /run && start rootcanal rootcanal -configuration_file /run/air.config)
+    until_ok 60 listening "$HUB_PORT" && until_ok 60 listening "$LOCK_PORT"
+}
+
+listening() { grep -q "$(printf ':%04X 00000000:0000 0A' "$1")" /proc/net/tcp /proc/net/tcp6; }
+
+# start_controller NAME: one more controller of the hub, until /run/NAME.pid ends.
+start_controller() { start "$1" vhci-bridge "127.0.0.1:$HUB_PORT"; }
+
+# One property of one adapter, as BlueZ tells it: adapter_property hci0 Address.
+adapter_property() {
+    dbus-send --system --print-reply=literal --dest=org.bluez "/org/bluez/$1" org.freedesktop.DBus.Properties.Get \
+        string:org.bluez.Adapter1 "string:$2" | sed 's/^ *variant *//'
+}
+
+has_adapter() { adapter_property "$1" Address | grep -q ':'; }
+
+is_powered() { adapter_property "$1" Powered | grep -q 'true'; }
+
+power_on() {
+    dbus-send --system --print-reply --dest=org.bluez "/org/bluez/$1" org.freedesktop.DBus.Properties.Set \
+        string:org.bluez.Adapter1 string:Powered variant:boolean:true
+}
+
+# What the bus tells of names and adapters, each with its time; start_ear again after the bus was.
+start_ear() {
+    start ear dbus-monitor --system --profile "type='signal',member='NameOwnerChanged',arg0='org.bluez'" \
+        "type='signal',sender='org.bluez',member='InterfacesAdded'"
+    until_ok 10 grep -q NameAcquired /var/log/ear
+}
+
+# ear_line: where it goes on. heard_after LINE WORDS COUNT and heard_time LINE WORDS: whether it was told so often, and when
+# last, in milliseconds since 1970.
+ear_line() { echo $(($(wc -l </var/log/ear) + 1)); }
+
+heard_after() { [ "$(tail -n "+$1" /var/log/ear | grep -c -e "$2")" -ge "$3" ]; }
+
+heard_time() { tail -n "+$1" /var/log/ear | grep -e "$2" | tail -n 1 | cut -f 2 | sed 's/\.\(...\).*/\1/'; }

@@ -1,0 +1,30 @@
+# Three locks, paired by the codes on them and commanded by a foreign app.
+start_house
+write_hub_config "gatt_only = ${GATT_ONLY:-false}"
+for name in Front Back Gate; do check "${name}_is_powered" start_lock "$name"; done
+check hub_is_up start_hub
+check owner_has_keys drawbridge owner init --json
+check app_listens start_listener
+say "house is up"
+for name in Front Back Gate; do
+    value "code_$name" "$(cat "$LOCKS/$name.code")"
+    check "${name}_is_claimed" claim "$name"
+    say "$name is claimed"
+done
+for name in Front Back Gate; do
+    for action in unlock lock; do
+        before=$(motor_starts "$name")
+        from=$(uptime_ms)
+        check "${name}_${action}_has_an_end" obeyed "$name" "$action"
+        value "ms_${name}_$action" $(($(uptime_ms) - from))
+        value "command_${name}_$action" "$command"
+        value "result_${name}_$action" "$(final_of "$command")"
+        value "turns_${name}_$action" $(($(motor_starts "$name") - before))
+        value "bolt_${name}_$action" "$(bolt "$name")"
+    done
+done
+for name in Front Back Gate; do
+    check "${name}_tells_its_state" drawbridge state "$name" --json
+    check "${name}_log_is_whole" drawbridge lock log "$name" --local --json
+    value "log_$name" "$said"
+done

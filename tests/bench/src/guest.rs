@@ -1,0 +1,131 @@
+//! The guest: a kernel and a file system that `small.sh` builds once, and what each scenario puts on top.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use drawbridge_support::household::Programs;
+
+use crate::archive::Archive;
+use crate::error::BenchError;
+
+/// Our own programs that run in the guest.
+const PRODUCT: [&str; 3] = ["drawbridged", "drawbridge", "drawbridge-lock-sim"];
+const BENCH: [&str; 3] = ["vhci-bridge", "knob", "stamp"];
+
+/// Where the parts of this crate are, in the repository.
+#[must_use]
+pub(crate) fn here() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A kernel and a first file system, ready to boot.
+#[derive(Debug)]
+pub(crate) struct Guest {
+    /// The kernel.
+    pub(crate) kernel: PathBuf,
+    base: PathBuf,
+    // A second caller waits here: two guests at once on two cores would each take twice as long.
+    _alone: File,
+}
+
+impl Guest {
+    /// Builds the guest, or finds it built; waits until no other guest runs.
+    ///
+    /// # Errors
+    /// [`BenchError::Build`] with what the recipe said, such as the name of a missing tool.
+    pub(crate) fn small() -> Result<Self, BenchError> {
+        let recipe = here().join("small.sh");
+        let output = Command::new(&recipe)
+            .output()
+            .map_err(BenchError::io("run the guest's recipe", &recipe))?;
+        if !output.status.success() {
+            return Err(BenchError::Build {
+                status: output.status,
+                said: String::from_utf8_lossy(&output.stderr).into_owned(),
+            });
+        }
+        let folder = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+        let turn = folder.join("turn");
+        let alone = File::create(&turn).map_err(BenchError::io("make a lock file", &turn))?;
+        alone
+            .lock()
+            .map_err(BenchError::io("wait for the other guest to end", &turn))?;
+        Ok(Self {
+            kernel: folder.join("vmlinuz"),
+            base: folder.join("base.cpio"),
+            _alone: alone,
+        })
+    }
+
+    /// Writes the first file system: the guest's own, our programs and scripts, and `more`.
+    ///
+    /// # Errors
+    /// [`BenchError`] when a program does not build or a file cannot be read or written.
+    pub(crate) fn write_root(&self, path: &Path, mut more: Archive) -> Result<(), BenchError> {
+        for (name, program) in programs()? {
+            more.add(&format!("/bench/bin/{name}"), 0o755, &read(&program)?);
+        }
+        let scripts = here().join("guest");
+        for (script, place, mode) in [
+            ("init", "/init", 0o755),
+            ("words.sh", "/bench/words.sh", 0o644),
+            ("radio.sh", "/bench/radio.sh", 0o644),
+            ("house.sh", "/bench/house.sh", 0o644),
+        ] {
+            more.add(place, mode, &read(&scripts.join(script))?);
+        }
+        let io = || BenchError::io("write the guest's first file system", path);
+        let mut file = File::create(path).map_err(io())?;
+        let mut base = File::open(&self.base).map_err(io())?;
+        std::io::copy(&mut base, &mut file).map_err(io())?;
+        file.write_all(&more.finish()).map_err(io())
+    }
+}
+
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, BenchError> {
+    std::fs::read(path).map_err(BenchError::io("read a file for the guest", path))
+}
+
+/// Builds the programs with BlueZ, and keeps them without debug information in a folder of their own: other tests
+/// build the daemon without BlueZ into the same place.
+fn programs() -> Result<Vec<(&'static str, PathBuf)>, BenchError> {
+    let product = Programs::build(true)?;
+    let own = std::env::current_exe().map_err(BenchError::io("look where this program is", "."))?;
+    // A test is in `deps`, one below the programs.
+    let folder = own
+        .ancestors()
+        .skip(1)
+        .find(|folder| folder.join(BENCH[0]).is_file())
+        .unwrap_or_else(|| Path::new("."));
+    let keep = folder.join("bench");
+    std::fs::create_dir_all(&keep).map_err(BenchError::io("make a folder", &keep))?;
+    let mut all = Vec::new();
+    for (name, from) in PRODUCT
+        .iter()
+        .map(|&name| (name, product.path(name)))
+        .chain(BENCH.iter().map(|&name| (name, folder.join(name))))
+    {
+        let to = keep.join(name);
+        strip(&from, &to)?;
+        all.push((name, to));
+    }
+    Ok(all)
+}
+
+fn strip(from: &Path, to: &Path) -> Result<(), BenchError> {
+    let output = Command::new("strip")
+        .arg("-o")
+        .arg(to)
+        .arg(from)
+        .output()
+        .map_err(BenchError::io("run strip (Debian's binutils)", from))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(BenchError::Build {
+        status: output.status,
+        said: String::from_utf8_lossy(&output.stderr).into_owned(),
+    })
+}

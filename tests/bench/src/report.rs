@@ -1,0 +1,173 @@
+//! What a guest said, judged.
+//!
+//! **A scenario holds only if exactly the expected checks were made, each once, and each was ok**: a check that was not
+//! reached is a check that failed.
+
+use std::collections::BTreeMap;
+
+/// What was read from the console.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    checks: Vec<(String, Result<(), String>)>,
+    values: BTreeMap<String, String>,
+    lines: Vec<String>,
+    ended: Option<i32>,
+    /// Whether the guest switched itself off in time.
+    pub in_time: bool,
+}
+
+impl Report {
+    /// Takes one line of the console.
+    pub(crate) fn take(&mut self, line: &str) {
+        self.lines.push(line.to_owned());
+        // What comes before is the firmware's: its last line has no end.
+        let Some((word, rest)) = line.trim().split_once(' ') else {
+            return;
+        };
+        match word {
+            "CHECK" => {
+                let (name, verdict) = rest.split_once(' ').unwrap_or((rest, ""));
+                let verdict = match verdict {
+                    "ok" => Ok(()),
+                    why => Err(why.to_owned()),
+                };
+                self.checks.push((name.to_owned(), verdict));
+            }
+            "VALUE" => {
+                if let Some((name, value)) = rest.split_once(' ') {
+                    self.values.insert(name.to_owned(), value.to_owned());
+                }
+            }
+            "BENCH" => {
+                if let Some((_, code)) = rest.split_once("ended ") {
+                    self.ended = code.parse().ok();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Everything that speaks against `expected`.
+    #[must_use]
+    pub fn problems(&self, expected: &[&str]) -> Vec<String> {
+        let mut problems = Vec::new();
+        for name in expected {
+            let made = self.checks.iter().filter(|(made, _)| made == name);
+            match made.count() {
+                0 => problems.push(format!("{name}: was not checked")),
+                1 => {}
+                times => problems.push(format!("{name}: was checked {times} times")),
+            }
+        }
+        for (name, verdict) in &self.checks {
+            if !expected.contains(&name.as_str()) {
+                problems.push(format!("{name}: nobody expects this check"));
+            }
+            if let Err(why) = verdict {
+                problems.push(format!("{name}: {why}"));
+            }
+        }
+        if !self.in_time {
+            problems.push("the guest did not end in time".to_owned());
+        }
+        if self.ended != Some(0) {
+            problems.push(match self.ended {
+                Some(code) => format!("the scenario ended with {code}"),
+                None => "the guest never said that the scenario ended".to_owned(),
+            });
+        }
+        problems
+    }
+
+    /// Fails the test, with all that the guest said, unless exactly the `expected` checks were made and are ok.
+    ///
+    /// # Panics
+    /// Then.
+    #[track_caller]
+    pub fn expect(&self, expected: &[&str]) {
+        let problems = self.problems(expected);
+        assert!(
+            problems.is_empty(),
+            "{}\n--- the guest said:\n{}",
+            problems.join("\n"),
+            self.lines.join("\n")
+        );
+    }
+
+    /// The same for names that are made.
+    ///
+    /// # Panics
+    /// Likewise.
+    #[track_caller]
+    pub fn expect_all(&self, expected: &[String]) {
+        let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
+        self.expect(&expected);
+    }
+
+    /// A number that the guest told.
+    ///
+    /// # Panics
+    /// When it did not.
+    #[must_use]
+    #[track_caller]
+    pub fn value(&self, name: &str) -> u64 {
+        let value = self.text(name);
+        let number = value.parse().ok();
+        number.unwrap_or_else(|| panic!("{name} is no number: {value}"))
+    }
+
+    /// A text that the guest told.
+    ///
+    /// # Panics
+    /// When it did not.
+    #[must_use]
+    #[track_caller]
+    pub fn text(&self, name: &str) -> &str {
+        let value = self.values.get(name);
+        value.unwrap_or_else(|| panic!("no value {name}; the guest told {:?}", self.values))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(lines: &[&str]) -> Report {
+        let mut report = Report {
+            in_time: true,
+            ..Report::default()
+        };
+        lines.iter().for_each(|line| report.take(line));
+        report
+    }
+
+    // Guards: a scenario that dies half way and is green for the half that it made.
+    #[test]
+    fn only_exactly_the_expected_checks_hold() {
+        let good = ["CHECK a ok", "CHECK b ok", "BENCH 900 ended 0"];
+        assert!(report(&good).problems(&["a", "b"]).is_empty());
+        for (lines, expected) in [
+            (&good[..], &["a", "b", "c"][..]),
+            (&good[..], &["a"][..]),
+            (&["CHECK a ok", "BENCH 900 ended 1"][..], &["a"][..]),
+            (&["CHECK a ok"][..], &["a"][..]),
+            (&["CHECK a FAILED no", "BENCH 900 ended 0"][..], &["a"][..]),
+            (
+                &["CHECK a ok", "CHECK a ok", "BENCH 9 ended 0"][..],
+                &["a"][..],
+            ),
+            (&["CHECK a", "BENCH 9 ended 0"][..], &["a"][..]),
+        ] {
+            assert!(!report(lines).problems(expected).is_empty(), "{lines:?}");
+        }
+        let mut late = report(&good);
+        late.in_time = false;
+        assert!(!late.problems(&["a", "b"]).is_empty());
+    }
+
+    #[test]
+    fn values_are_numbers_of_the_last_line_that_told_them() {
+        let told = report(&["VALUE ready_ms 120", "VALUE ready_ms 140"]);
+        assert_eq!(told.value("ready_ms"), 140);
+    }
+}

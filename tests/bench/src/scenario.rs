@@ -1,0 +1,109 @@
+//! One boot of a guest with a script in it.
+
+use std::time::Duration;
+
+use crate::archive::Archive;
+use crate::error::BenchError;
+use crate::guest::{Guest, here, read};
+use crate::house;
+use crate::machine::{Clock, Machine, qemu};
+use crate::report::Report;
+
+/// A script of `tests/bench/guest/`, what it is told, and how long it may take.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    script: String,
+    settings: String,
+    guest_limit: Duration,
+    host_limit: Duration,
+    clock: Clock,
+}
+
+impl Scenario {
+    /// The script `guest/NAME.sh`, with 300 s of the guest's time and 600 s of the host's.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self {
+            script: format!("{name}.sh"),
+            settings: String::new(),
+            guest_limit: Duration::from_secs(300),
+            host_limit: Duration::from_secs(600),
+            clock: Clock::default(),
+        }
+    }
+
+    /// Sets a variable that the script reads.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl std::fmt::Display) -> Self {
+        self.settings.push_str(&format!("{name}='{value}'\n"));
+        self
+    }
+
+    /// How long the script may take by the guest's clock, and by the host's.
+    #[must_use]
+    pub fn within(mut self, guest: Duration, host: Duration) -> Self {
+        (self.guest_limit, self.host_limit) = (guest, host);
+        self
+    }
+
+    /// Which clock the guest lives by.
+    #[must_use]
+    pub fn on(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Boots a guest, lets the script run, and waits until the guest has switched off.
+    ///
+    /// # Errors
+    /// [`BenchError`] when the host could not do its part.
+    pub fn run(&self) -> Result<Report, BenchError> {
+        let guest = Guest::small()?;
+        let folder = tempfile::tempdir().map_err(BenchError::io("make a folder", "/tmp"))?;
+        let root = folder.path().join("root.cpio");
+        guest.write_root(&root, self.files()?)?;
+        let mut report = Report::default();
+        let command = qemu(&guest.kernel, &root, self.clock);
+        let live = std::env::var_os("DRAWBRIDGE_BENCH_LIVE").is_some();
+        let in_time = Machine::run(command, self.host_limit, |line| {
+            if live {
+                eprintln!("{line}");
+            }
+            report.take(line);
+        })?;
+        report.in_time = in_time;
+        Ok(report)
+    }
+
+    /// What the guest finds besides its own files.
+    pub(crate) fn files(&self) -> Result<Archive, BenchError> {
+        let mut archive = Archive::default();
+        let script = read(&here().join("guest").join(&self.script))?;
+        let script = [self.settings.as_bytes(), &script].concat();
+        archive.add("/bench/scenario", 0o644, &script);
+        let limit = self.guest_limit.as_secs().to_string();
+        archive.add("/bench/limit", 0o644, limit.as_bytes());
+        house::add(&mut archive)?;
+        Ok(archive)
+    }
+}
+
+/// Boots a guest with the house in it and a shell on this terminal; returns when it is switched off.
+///
+/// # Errors
+/// [`BenchError`] when the host could not do its part.
+pub fn shell(script: &str) -> Result<(), BenchError> {
+    let guest = Guest::small()?;
+    let folder = tempfile::tempdir().map_err(BenchError::io("make a folder", "/tmp"))?;
+    let root = folder.path().join("root.cpio");
+    let mut files = Scenario::new(script).files()?;
+    files.add("/bench/shell", 0o644, b"");
+    guest.write_root(&root, files)?;
+    let mut command = qemu(&guest.kernel, &root, Clock::Real);
+    // Ctrl-C goes to the guest; Ctrl-A x ends it.
+    command.args(["-serial", "mon:stdio"]);
+    command.status().map(|_| ()).map_err(BenchError::io(
+        "start QEMU (Debian's qemu-system-x86)",
+        "qemu-system-x86_64",
+    ))
+}
