@@ -74,7 +74,7 @@ printf '127.0.0.1 localhost hub\n' >"$root/etc/hosts"
 printf '/dev/vda / ext4 rw 0 1\n' >"$root/etc/fstab"
 rm -f "$root/etc/machine-id"
 : >"$root/etc/machine-id"
-mkdir -p "$root/bench" "$root/var/log/journal"
+mkdir -p "$root/var/log/journal"
 # Its own broker is started with the test's files.
 ln -sf /dev/null "$root/etc/systemd/system/mosquitto.service"
 ln -sf /dev/null "$root/etc/systemd/system/serial-getty@ttyS0.service"
@@ -90,8 +90,8 @@ SuccessAction=poweroff
 FailureAction=poweroff
 [Service]
 Type=oneshot
-ExecStartPre=/bin/mount -o ro /dev/vdb /bench
-ExecStart=/bench/start
+ExecStartPre=/bin/mount -o ro /dev/vdb /mnt
+ExecStart=/mnt/bench/start
 StandardOutput=tty
 StandardError=tty
 TTYPath=/dev/ttyS0

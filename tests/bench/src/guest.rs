@@ -26,8 +26,8 @@ pub(crate) struct Guest {
     /// The kernel.
     pub(crate) kernel: PathBuf,
     base: PathBuf,
-    // A second caller waits here: two guests at once on two cores would each take twice as long.
-    _alone: File,
+    /// A second caller waits here: two guests at once on two cores would each take twice as long.
+    pub(crate) turn: File,
 }
 
 impl Guest {
@@ -36,26 +36,11 @@ impl Guest {
     /// # Errors
     /// [`BenchError::Build`] with what the recipe said, such as the name of a missing tool.
     pub(crate) fn small() -> Result<Self, BenchError> {
-        let recipe = here().join("small.sh");
-        let output = Command::new(&recipe)
-            .output()
-            .map_err(BenchError::io("run the guest's recipe", &recipe))?;
-        if !output.status.success() {
-            return Err(BenchError::Build {
-                status: output.status,
-                said: String::from_utf8_lossy(&output.stderr).into_owned(),
-            });
-        }
-        let folder = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
-        let turn = folder.join("turn");
-        let alone = File::create(&turn).map_err(BenchError::io("make a lock file", &turn))?;
-        alone
-            .lock()
-            .map_err(BenchError::io("wait for the other guest to end", &turn))?;
+        let folder = last_line(Command::new(here().join("small.sh")))?;
         Ok(Self {
             kernel: folder.join("vmlinuz"),
             base: folder.join("base.cpio"),
-            _alone: alone,
+            turn: turn(&folder)?,
         })
     }
 
@@ -67,15 +52,7 @@ impl Guest {
         for (name, program) in programs()? {
             more.add(&format!("/bench/bin/{name}"), 0o755, &read(&program)?);
         }
-        let scripts = here().join("guest");
-        for (script, place, mode) in [
-            ("init", "/init", 0o755),
-            ("words.sh", "/bench/words.sh", 0o644),
-            ("radio.sh", "/bench/radio.sh", 0o644),
-            ("house.sh", "/bench/house.sh", 0o644),
-        ] {
-            more.add(place, mode, &read(&scripts.join(script))?);
-        }
+        add_scripts(&mut more, &[("init", "/init", 0o755)])?;
         let io = || BenchError::io("write the guest's first file system", path);
         let mut file = File::create(path).map_err(io())?;
         let mut base = File::open(&self.base).map_err(io())?;
@@ -84,13 +61,54 @@ impl Guest {
     }
 }
 
+/// Puts the scripts that every scenario uses into `archive`, and `more` (name, place, permissions).
+pub(crate) fn add_scripts(
+    archive: &mut Archive,
+    more: &[(&str, &str, u32)],
+) -> Result<(), BenchError> {
+    let common = [
+        ("words.sh", "/bench/words.sh", 0o644),
+        ("radio.sh", "/bench/radio.sh", 0o644),
+        ("house.sh", "/bench/house.sh", 0o644),
+    ];
+    for (script, place, mode) in common.iter().chain(more) {
+        archive.add(place, *mode, &read(&here().join("guest").join(script))?);
+    }
+    Ok(())
+}
+
+/// Runs a recipe and answers the path in its last line.
+pub(crate) fn last_line(mut recipe: Command) -> Result<PathBuf, BenchError> {
+    let name = recipe.get_program().to_owned();
+    let output = recipe
+        .output()
+        .map_err(BenchError::io("run a recipe", name))?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    match said.lines().last() {
+        Some(path) if output.status.success() => Ok(PathBuf::from(path.trim())),
+        _ => Err(BenchError::Build {
+            status: output.status,
+            said: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }),
+    }
+}
+
+/// Waits until no other guest of `folder` runs.
+pub(crate) fn turn(folder: &Path) -> Result<File, BenchError> {
+    let path = folder.join("turn");
+    let turn = File::create(&path).map_err(BenchError::io("make a lock file", &path))?;
+    turn.lock()
+        .map_err(BenchError::io("wait for the other guest to end", &path))?;
+    Ok(turn)
+}
+
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, BenchError> {
     std::fs::read(path).map_err(BenchError::io("read a file for the guest", path))
 }
 
 /// Builds the programs with BlueZ, and keeps them without debug information in a folder of their own: other tests
 /// build the daemon without BlueZ into the same place.
-fn programs() -> Result<Vec<(&'static str, PathBuf)>, BenchError> {
+pub(crate) fn programs() -> Result<Vec<(&'static str, PathBuf)>, BenchError> {
     let product = Programs::build(true)?;
     let own = std::env::current_exe().map_err(BenchError::io("look where this program is", "."))?;
     // A test is in `deps`, one below the programs.

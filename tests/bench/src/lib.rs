@@ -9,6 +9,7 @@
 
 mod archive;
 mod error;
+mod full;
 mod guest;
 mod house;
 mod lane;
@@ -17,6 +18,7 @@ mod report;
 mod scenario;
 
 pub use error::BenchError;
+pub use full::Suite;
 pub use lane::{rounds, seed};
 pub use machine::Clock;
 pub use report::Report;

@@ -25,8 +25,8 @@ pub(crate) struct Machine {
     child: Child,
 }
 
-/// The words for QEMU, without a console.
-pub(crate) fn qemu(kernel: &Path, root: &Path, clock: Clock) -> Command {
+/// The words for QEMU, without a console; `more` are words for the kernel.
+pub(crate) fn qemu(kernel: &Path, root: &Path, clock: Clock, more: &str) -> Command {
     let mut command = Command::new("qemu-system-x86_64");
     command.args(["-M", "q35", "-cpu", "max", "-m", "1024"]);
     match clock {
@@ -47,10 +47,8 @@ pub(crate) fn qemu(kernel: &Path, root: &Path, clock: Clock) -> Command {
     ]);
     command.arg("-kernel").arg(kernel).arg("-initrd").arg(root);
     // Kernel: without no_timer_check a busy host panics it early ("IO-APIC + timer doesn't work"). Seen: emulated 6.12.
-    command.args([
-        "-append",
-        "console=ttyS0 quiet panic=-1 no_timer_check tsc=reliable mitigations=off random.trust_cpu=on",
-    ]);
+    let words = "console=ttyS0 quiet panic=-1 no_timer_check tsc=reliable mitigations=off random.trust_cpu=on";
+    command.arg("-append").arg(format!("{words} {more}"));
     command
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::archive::Archive;
 use crate::error::BenchError;
+use crate::full::{Full, Suite};
 use crate::guest::{Guest, here, read};
 use crate::house;
 use crate::machine::{Clock, Machine, qemu};
@@ -17,6 +18,7 @@ pub struct Scenario {
     guest_limit: Duration,
     host_limit: Duration,
     clock: Clock,
+    installed: Option<Suite>,
 }
 
 impl Scenario {
@@ -29,6 +31,7 @@ impl Scenario {
             guest_limit: Duration::from_secs(300),
             host_limit: Duration::from_secs(600),
             clock: Clock::default(),
+            installed: None,
         }
     }
 
@@ -53,17 +56,35 @@ impl Scenario {
         self
     }
 
+    /// In a full guest of this suite, with the hub installed from its package and run by systemd.
+    #[must_use]
+    pub fn installed_on(mut self, suite: Suite) -> Self {
+        self.installed = Some(suite);
+        self
+    }
+
     /// Boots a guest, lets the script run, and waits until the guest has switched off.
     ///
     /// # Errors
     /// [`BenchError`] when the host could not do its part.
     pub fn run(&self) -> Result<Report, BenchError> {
-        let guest = Guest::small()?;
         let folder = tempfile::tempdir().map_err(BenchError::io("make a folder", "/tmp"))?;
-        let root = folder.path().join("root.cpio");
-        guest.write_root(&root, self.files()?)?;
         let mut report = Report::default();
-        let command = qemu(&guest.kernel, &root, self.clock);
+        // Holds the guest's turn while it runs.
+        let (_turn, command) = match self.installed {
+            None => {
+                let guest = Guest::small()?;
+                let root = folder.path().join("root.cpio");
+                guest.write_root(&root, self.files()?)?;
+                let command = qemu(&guest.kernel, &root, self.clock, "");
+                (guest.turn, command)
+            }
+            Some(suite) => {
+                let guest = Full::find(suite)?;
+                let command = guest.boot(folder.path(), self.files()?, self.clock)?;
+                (guest.turn, command)
+            }
+        };
         let live = std::env::var_os("DRAWBRIDGE_BENCH_LIVE").is_some();
         let in_time = Machine::run(command, self.host_limit, |line| {
             if live {
@@ -99,7 +120,7 @@ pub fn shell(script: &str) -> Result<(), BenchError> {
     let mut files = Scenario::new(script).files()?;
     files.add("/bench/shell", 0o644, b"");
     guest.write_root(&root, files)?;
-    let mut command = qemu(&guest.kernel, &root, Clock::Real);
+    let mut command = qemu(&guest.kernel, &root, Clock::Real, "");
     // Ctrl-C goes to the guest; Ctrl-A x ends it.
     command.args(["-serial", "mon:stdio"]);
     command.status().map(|_| ()).map_err(BenchError::io(

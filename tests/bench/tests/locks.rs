@@ -1,78 +1,15 @@
 //! Hub, locks and their owner over BlueZ, from the code on the lock to its signed log.
 
-use drawbridge_bench::{Report, Scenario};
-use drawbridge_protocol::outcome::{Outcome, Verdict};
-use drawbridge_protocol::qr::QrCode;
-use serde_json::{Value, json};
+mod three_locks;
 
-const LOCKS: [&str; 3] = ["Front", "Back", "Gate"];
-const ACTIONS: [(&str, &str); 2] = [("unlock", "UNLOCKED"), ("lock", "LOCKED")];
-
-/// What a house that came up has checked.
-const HOUSE: [&str; 8] = [
-    "bus_is_up",
-    "air_is_up",
-    "broker_is_up",
-    "hub_has_a_controller",
-    "hub_is_up",
-    "owner_has_keys",
-    "app_listens",
-    "Front_is_powered",
-];
-
-/// All checks of the scenario.
-fn expected() -> Vec<String> {
-    let mut all: Vec<String> = HOUSE.map(str::to_owned).to_vec();
-    for name in LOCKS {
-        for what in [
-            "is_powered",
-            "is_claimed",
-            "unlock_has_an_end",
-            "lock_has_an_end",
-            "tells_its_state",
-            "log_is_whole",
-        ] {
-            all.push(format!("{name}_{what}"));
-        }
-    }
-    all.sort();
-    all.dedup();
-    all
-}
-
-/// What the lock itself signed, what its motor did and what its log says.
-fn judge(report: &Report) {
-    report.expect_all(&expected());
-    for name in LOCKS {
-        let code = QrCode::from_text(report.text(&format!("code_{name}"))).unwrap();
-        let log: Value = serde_json::from_str(report.text(&format!("log_{name}"))).unwrap();
-        for (action, position) in ACTIONS {
-            let told = |what: &str| report.text(&format!("{what}_{name}_{action}"));
-            let result: Value = serde_json::from_str(told("result")).unwrap();
-            assert_eq!(result["status"], json!("done"), "{result}");
-            let signed =
-                Outcome::verify(&base64(result["report"].as_str().unwrap()), &code.identity)
-                    .unwrap();
-            assert_eq!(signed.verdict, Verdict::Done, "{signed:?}");
-            assert_eq!(signed.command.to_string(), told("command"));
-            assert_eq!(told("turns"), "1", "the motor of {name} for one {action}");
-            assert_eq!(told("bolt"), position);
-            let records = log["log"].as_array().unwrap().iter();
-            let about = records.filter(|record| record["command"] == json!(told("command")));
-            assert!(about.count() > 0, "{action} is not in {log}");
-            println!(
-                "EVIDENCE {name} {action}: {} ms from the signed command to its proven end",
-                told("ms")
-            );
-        }
-    }
-}
+use drawbridge_bench::Scenario;
 
 // Guards: a radio that works on the virtual air and not with the real bluetoothd, kernel and host of a lock.
 #[test]
 fn three_locks_are_paired_through_bluez_and_obey_mosquittos_client() {
     let report = Scenario::new("three_locks").run().unwrap();
-    judge(&report);
+    report.expect_all(&three_locks::expected());
+    three_locks::judge(&report);
 }
 
 // Guards: a fallback that nobody ever used, on the day on which a controller refuses L2CAP channels.
@@ -82,10 +19,6 @@ fn three_locks_are_paired_and_obey_over_gatt_alone() {
         .with("GATT_ONLY", true)
         .run()
         .unwrap();
-    judge(&report);
-}
-
-fn base64(text: &str) -> Vec<u8> {
-    use base64ct::Encoding as _;
-    base64ct::Base64::decode_vec(text).unwrap()
+    report.expect_all(&three_locks::expected());
+    three_locks::judge(&report);
 }

@@ -8,10 +8,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::lane_log::LaneLog;
 
-const SELECTIONS: &[&[&str]] = &[
-    &["--workspace"],
-    &["--workspace", "--no-default-features"],
-];
+const SELECTIONS: &[&[&str]] = &[&["--workspace"], &["--workspace", "--no-default-features"]];
 
 pub(super) fn run(context: &Context, log: &mut LaneLog<'_>) -> Result<Report, Failure> {
     let mut report = Report::default();

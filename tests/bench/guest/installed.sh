@@ -1,0 +1,88 @@
+# What differs where systemd runs things: bus, BlueZ and the hub are services, and the hub is not root.
+
+start_bus() { systemctl is-active --quiet dbus; }
+
+# BlueZ: its unit waits for the kernel's Bluetooth. Seen: ConditionPathIsDirectory=/sys/class/bluetooth.
+start_bluetoothd() { modprobe hci_vhci && systemctl start bluetooth; }
+
+# RootCanal: needs a newer C library than the oldest suite has. So: it brings its own.
+rootcanal() { /bench/air/ld-linux-x86-64.so.2 --library-path /bench/air /bench/air/rootcanal "$@"; }
+
+install_hub() {
+    check package_is_installed dpkg --install /bench/drawbridge.deb
+    # It runs by now, with a first configuration that names no broker of this house.
+    check service_is_active systemctl is-active drawbridge
+    journalctl -n 0 -fu drawbridge -o cat --output-fields=MESSAGE,DB_EVENT >/var/log/hub 2>&1 &
+    adduser --system --quiet --ingroup drawbridge member 2>/dev/null ||
+        useradd --system --gid drawbridge --shell /bin/sh member
+}
+
+# The same settings as in the small guest, but for what systemd and the package decide.
+write_hub_config() {
+    for file in ca.pem hub.pem hub.key; do
+        install -o root -g drawbridge -m 0640 "$HOUSE/$file" "/etc/drawbridge/$file"
+    done
+    cat >/etc/drawbridge/drawbridge.toml <<END
+[hub]
+id = "$HUB"
+
+[broker]
+host = "localhost"
+
+[radio]
+$(printf '%s\n' "$@")
+
+[log]
+level = "${HUB_LOG:-info}"
+END
+    cat >/root/.config/drawbridge/client.toml <<END
+hub = "$HUB"
+host = "localhost"
+ca = "$HOUSE/ca.pem"
+cert = "$HOUSE/a1.pem"
+key = "$HOUSE/a1.key"
+END
+}
+
+start_hub() {
+    hub_log_from=$(hub_line)
+    systemctl restart drawbridge && until_ok 60 hub_said broker_up
+}
+
+as_member() { setpriv --reuid=member --regid=drawbridge --clear-groups "$@"; }
+
+as_nobody() { setpriv --reuid=nobody --regid=nogroup --clear-groups "$@"; }
+
+refused() { ! "$@"; }
+
+main_pid() { systemctl show --property=MainPID --value drawbridge; }
+
+# Killed with SIGKILL: the milliseconds until systemd calls it active again.
+kill_hub() {
+    local pid from
+    pid=$(main_pid)
+    from=$(uptime_ms)
+    kill -9 "$pid"
+    until_ok 20 is_back "$pid" || return 1
+    value "back_ms_$1" $(($(uptime_ms) - from))
+}
+
+is_back() {
+    local now
+    now=$(main_pid)
+    [ "$now" != 0 ] && [ "$now" != "$1" ] && systemctl is-active --quiet drawbridge
+}
+
+# What an administrator and a stranger see of the service.
+judge_service() {
+    check status_tells_that_it_is_active sh -c "systemctl status drawbridge --no-pager | grep -q 'Active: active (running)'"
+    check journal_has_our_fields sh -c "journalctl -u drawbridge -o json --no-pager | grep -q '\"DB_EVENT\":\"broker_up\"'"
+    check member_asks_status as_member drawbridge status --json
+    check member_asks_doctor as_member drawbridge doctor --json
+    check nobody_is_refused_at_the_socket refused as_nobody drawbridge status --json
+    check nobody_is_refused_by_the_bus refused as_nobody dbus-send --system --print-reply --dest=org.bluez / \
+        org.freedesktop.DBus.ObjectManager.GetManagedObjects
+    for round in 1 2 3; do check "hub_is_back_after_kill_$round" kill_hub "$round"; done
+    check hub_reaches_the_broker_again until_ok 60 as_member drawbridge status --json
+    value exposure "$(systemd-analyze security --no-pager drawbridge.service | sed -n 's/.*Overall exposure level for drawbridge.service: \([0-9.]*\).*/\1/p')"
+}

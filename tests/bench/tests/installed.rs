@@ -1,0 +1,70 @@
+//! The hub as a service: installed from its package on the oldest and the newest Debian, run by systemd.
+
+mod three_locks;
+
+use drawbridge_bench::{Report, Scenario, Suite};
+
+/// Milliseconds within which systemd has the hub back after SIGKILL.
+const BACK_MS: u64 = 2_000;
+
+const INSTALLED: [&str; 11] = [
+    "package_is_installed",
+    "service_is_active",
+    "status_tells_that_it_is_active",
+    "journal_has_our_fields",
+    "member_asks_status",
+    "member_asks_doctor",
+    "nobody_is_refused_at_the_socket",
+    "nobody_is_refused_by_the_bus",
+    "hub_is_back_after_kill_1",
+    "hub_is_back_after_kill_2",
+    "hub_is_back_after_kill_3",
+];
+
+fn installed(suite: Suite, gatt_only: bool) -> Report {
+    let report = Scenario::new("three_locks")
+        .with("GATT_ONLY", gatt_only)
+        .within(
+            std::time::Duration::from_secs(400),
+            std::time::Duration::from_secs(900),
+        )
+        .installed_on(suite)
+        .run()
+        .unwrap();
+    let mut expected = three_locks::expected();
+    expected.extend(INSTALLED.map(str::to_owned));
+    expected.push("hub_reaches_the_broker_again".to_owned());
+    report.expect_all(&expected);
+    three_locks::judge(&report);
+    for round in 1..=3 {
+        let back = report.value(&format!("back_ms_{round}"));
+        println!("EVIDENCE back {back} ms after SIGKILL");
+        assert!(back <= BACK_MS, "back after {back} ms");
+    }
+    let exposure: f64 = report.text("exposure").parse().unwrap();
+    println!("EVIDENCE systemd-analyze security: {exposure}");
+    assert!(exposure <= 1.4, "{exposure}");
+    report
+}
+
+// Guards (S24): a package that installs and a hub that its own sandbox, user or bus policy keeps from its work.
+#[test]
+fn s24_hub_installed_on_trixie_pairs_and_commands_three_locks_and_refuses_nobody() {
+    installed(Suite::Trixie, false);
+}
+
+// Guards: the oldest BlueZ that is supported, on which nobody tries what a new version allows.
+#[test]
+fn s24_hub_installed_on_bookworm_pairs_and_commands_three_locks_and_refuses_nobody() {
+    installed(Suite::Bookworm, false);
+}
+
+#[test]
+fn hub_installed_on_trixie_commands_three_locks_over_gatt_alone() {
+    installed(Suite::Trixie, true);
+}
+
+#[test]
+fn hub_installed_on_bookworm_commands_three_locks_over_gatt_alone() {
+    installed(Suite::Bookworm, true);
+}

@@ -1,0 +1,73 @@
+//! The scenario `three_locks`: what it checks, and what must be true of it.
+
+use drawbridge_bench::Report;
+use drawbridge_protocol::outcome::{Outcome, Verdict};
+use drawbridge_protocol::qr::QrCode;
+use serde_json::{Value, json};
+
+const LOCKS: [&str; 3] = ["Front", "Back", "Gate"];
+const ACTIONS: [(&str, &str); 2] = [("unlock", "UNLOCKED"), ("lock", "LOCKED")];
+
+/// What a house that came up has checked.
+const HOUSE: [&str; 8] = [
+    "bus_is_up",
+    "air_is_up",
+    "broker_is_up",
+    "hub_has_a_controller",
+    "hub_is_up",
+    "owner_has_keys",
+    "app_listens",
+    "Front_is_powered",
+];
+
+/// All checks of the scenario.
+pub(crate) fn expected() -> Vec<String> {
+    let mut all: Vec<String> = HOUSE.map(str::to_owned).to_vec();
+    for name in LOCKS {
+        for what in [
+            "is_powered",
+            "is_claimed",
+            "unlock_has_an_end",
+            "lock_has_an_end",
+            "tells_its_state",
+            "log_is_whole",
+        ] {
+            all.push(format!("{name}_{what}"));
+        }
+    }
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// What the lock itself signed, what its motor did and what its log says.
+pub(crate) fn judge(report: &Report) {
+    for name in LOCKS {
+        let code = QrCode::from_text(report.text(&format!("code_{name}"))).unwrap();
+        let log: Value = serde_json::from_str(report.text(&format!("log_{name}"))).unwrap();
+        for (action, position) in ACTIONS {
+            let told = |what: &str| report.text(&format!("{what}_{name}_{action}"));
+            let result: Value = serde_json::from_str(told("result")).unwrap();
+            assert_eq!(result["status"], json!("done"), "{result}");
+            let signed =
+                Outcome::verify(&base64(result["report"].as_str().unwrap()), &code.identity)
+                    .unwrap();
+            assert_eq!(signed.verdict, Verdict::Done, "{signed:?}");
+            assert_eq!(signed.command.to_string(), told("command"));
+            assert_eq!(told("turns"), "1", "the motor of {name} for one {action}");
+            assert_eq!(told("bolt"), position);
+            let records = log["log"].as_array().unwrap().iter();
+            let about = records.filter(|record| record["command"] == json!(told("command")));
+            assert!(about.count() > 0, "{action} is not in {log}");
+            println!(
+                "EVIDENCE {name} {action}: {} ms from the signed command to its proven end",
+                told("ms")
+            );
+        }
+    }
+}
+
+fn base64(text: &str) -> Vec<u8> {
+    use base64ct::Encoding as _;
+    base64ct::Base64::decode_vec(text).unwrap()
+}
