@@ -351,9 +351,14 @@ impl Hub {
                 reason,
                 is_temporary,
             } => {
-                self.outbox.failed(ticket, is_temporary, now.mono_ms);
+                // A full outbox that the broker refuses for good is refused anew each minute.
+                let level = if self.outbox.failed(ticket, is_temporary, now.mono_ms) {
+                    Level::Warn
+                } else {
+                    Level::Debug
+                };
                 let fields = vec![("ticket", ticket.to_string()), ("reason", reason)];
-                self.journal(Level::Warn, "publish_failed", fields);
+                self.journal(level, "publish_failed", fields);
             }
         }
     }

@@ -320,22 +320,23 @@ impl Outbox {
         )
     }
 
-    /// The broker did not take it: later again, or never if it may be dropped.
-    pub(super) fn failed(&mut self, ticket: u64, is_temporary: bool, now_ms: u64) {
+    /// The broker did not take it: later again, or never if it may be dropped. Answers whether that is
+    /// news: what must not be lost is tried for as long as it takes, and refused as often.
+    pub(super) fn failed(&mut self, ticket: u64, is_temporary: bool, now_ms: u64) -> bool {
         if self.drop_outdated(ticket) {
-            return;
+            return false;
         }
         let Some(waiting) = self.waiting.get_mut(&ticket) else {
-            return;
+            return false;
         };
         if !waiting.in_flight {
             // The connection died first, and it is due again already.
-            return;
+            return false;
         }
         if !is_temporary && waiting.class == Class::Passing {
             self.dropped += 1;
             self.remove(ticket);
-            return;
+            return true;
         }
         waiting.in_flight = false;
         self.in_flight = self.in_flight.saturating_sub(1);
@@ -343,6 +344,7 @@ impl Outbox {
         waiting.attempts = waiting.attempts.saturating_add(1);
         waiting.not_before = now_ms.saturating_add(pause);
         self.due.insert((waiting.publication.priority, ticket));
+        waiting.attempts == 1
     }
 
     /// The next publication to hand over, if the connection has room for one.

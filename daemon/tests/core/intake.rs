@@ -84,6 +84,38 @@ fn i7_commands_are_refused_while_too_much_waits_for_the_disk() {
     }
 }
 
+/// I7, F14. Guards: commands that end before the disk has taken them in, each remembered until it
+/// answers, without bound while it stands still.
+#[test]
+fn i7_commands_that_end_while_the_disk_stands_still_are_bounded_too() {
+    const UNSTORED: usize = 12;
+    let mut world = World::with(1, |config| config.unstored = UNSTORED);
+    world.broker_up();
+    world.run(2_000);
+    world.store_stalls = true;
+    let mut ids = Vec::new();
+    for count in 1..=4 * UNSTORED as u64 {
+        ids.push(world.send_command(0, count));
+        world.run(1_000);
+    }
+    let (obeyed, refused): (Vec<_>, Vec<_>) = ids
+        .iter()
+        .partition(|id| world.locks[0].actuations.contains_key(id));
+    assert!(
+        (1..=UNSTORED).contains(&obeyed.len()),
+        "{} obeyed",
+        obeyed.len()
+    );
+    assert!(refused.iter().all(|id| is_busy(&world, *id)));
+    world.store_goes_on();
+    world.run(5_000);
+    for id in obeyed {
+        let said = world.statuses(id);
+        assert_eq!(said, ["accepted", "delivered", "done"], "all is told");
+        assert_eq!(world.locks[0].actuations[&id], 1);
+    }
+}
+
 /// F05, I7. Guards: finals that pile up at the hub because the broker takes commands and no results.
 #[test]
 fn f05_commands_of_the_broker_are_refused_while_it_owes_too_many_confirmations() {

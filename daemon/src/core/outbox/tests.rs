@@ -245,7 +245,7 @@ fn document_that_was_followed_by_a_newer_one_is_never_sent_again() {
         outbox.document("state".into(), b"new".to_vec());
         assert_eq!(outbox.depth(), 2, "the old one has its place in the air");
         if ends == "fails" {
-            outbox.failed(old, true, 0);
+            assert!(!outbox.failed(old, true, 0), "a newer one follows it");
         } else {
             outbox.down();
             outbox.up(None);
@@ -295,16 +295,20 @@ fn f07_sixteen_are_in_flight_and_each_end_makes_room_for_one() {
     outbox.failed(out[1].0, true, 0);
     assert_eq!(texts(&mut outbox, 0), ["17"]);
     assert_eq!(outbox.dropped, 0, "a busy broker may have it later");
-    outbox.failed(out[2].0, false, 0);
+    assert!(
+        outbox.failed(out[2].0, false, 0),
+        "it is lost: that is news"
+    );
     assert_eq!(texts(&mut outbox, 0), ["18"]);
     assert_eq!(outbox.dropped, 1, "a passing one is not tried for ever");
-    outbox.failed(out[2].0, false, 0);
+    assert!(!outbox.failed(out[2].0, false, 0));
     assert_eq!(flushed(&mut outbox, 0), []);
     outbox.published(out[3].0);
     assert_eq!(texts(&mut outbox, 60_000), ["1"]);
 }
 
-/// Guards: a broker that refuses, asked again at once and for ever; and a pause that holds up others.
+/// Guards: a broker that refuses, asked again at once and for ever; a pause that holds up others; and
+/// a journal that tells of each try, thousands a minute.
 #[test]
 fn refused_publication_is_tried_again_after_growing_pauses() {
     let mut outbox = up();
@@ -317,9 +321,10 @@ fn refused_publication_is_tried_again_after_growing_pauses() {
         let out = flushed(&mut outbox, now);
         assert_eq!(out.len(), 1, "at {now}");
         // What must not be lost is not lost to a permanent refusal either.
-        outbox.failed(ticket, false, now);
+        let is_news = outbox.failed(ticket, false, now);
+        assert_eq!(is_news, pause == 500, "told once, at {now}");
         // A second word on the same try.
-        outbox.failed(ticket, false, now + 1);
+        assert!(!outbox.failed(ticket, false, now + 1));
         assert_eq!(outbox.next_deadline(), Some(now + pause));
         assert_eq!(flushed(&mut outbox, now + pause - 1), []);
         now += pause;

@@ -24,7 +24,12 @@ const PAIRINGS_A_LOCK: u64 = 40;
 const COMMANDS_A_FREEING: u64 = 20;
 /// From the link's return to the proven end of the command.
 const RESOLVED: Duration = Duration::from_secs(1);
-/// After a second without a byte, what was begun has ended.
+/// The lock lets a peer shake hands once a second, and ten times in a row: a house whose links are cut
+/// more often than that waits for its lock.
+const HANDSHAKE_EVERY: Duration = Duration::from_secs(1);
+/// Kind of the message that begins one.
+const HANDSHAKE_1: u8 = 3;
+/// After so long without a byte, what was begun has ended.
 const QUIET: Duration = Duration::from_millis(500);
 
 /// One cut, after so many bytes of the next link and those that follow it, both ways together: a lock
@@ -33,6 +38,8 @@ const QUIET: Duration = Duration::from_millis(500);
 struct Cut {
     at: Arc<Mutex<Option<Instant>>>,
     passed: Arc<AtomicU64>,
+    /// Handshakes that the hub began.
+    shaken: Arc<AtomicU64>,
 }
 
 impl Cut {
@@ -41,11 +48,15 @@ impl Cut {
         let cut = Self {
             at: Arc::default(),
             passed: Arc::default(),
+            shaken: Arc::default(),
         };
         let (mine, mut first) = (cut.clone(), None);
         relay.set(move |frame: Frame<'_>| {
             if first.is_none() && frame.asks_for_link() {
                 first = Some(frame.link);
+            }
+            if frame.packet().and_then(|packet| packet.get(3)) == Some(&HANDSHAKE_1) {
+                mine.shaken.fetch_add(1, Ordering::AcqRel);
             }
             if first.is_none_or(|first| frame.link < first) || mine.when().is_some() {
                 return vec![Step::Send(frame.bytes.to_vec())];
@@ -177,6 +188,9 @@ fn f03_link_cut_at_each_byte_of_a_command_and_a_log_pull_ends_in_the_truth() {
             slowest = slowest.max(took);
         }
         until_cut(&home, &cut, &what);
+        // Each cut is one by itself, not the last of many.
+        let shaken = cut.shaken.load(Ordering::Acquire);
+        std::thread::sleep(HANDSHAKE_EVERY * u32::try_from(shaken).unwrap());
     }
     relay.clear();
     log_pull(&home, true, "at the end");
