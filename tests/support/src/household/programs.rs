@@ -55,6 +55,14 @@ impl Programs {
         })
     }
 
+    /// The programs in a folder of the caller's, such as wrappers around the real ones.
+    #[must_use]
+    pub fn in_folder(folder: impl Into<PathBuf>) -> Self {
+        Self {
+            folder: folder.into(),
+        }
+    }
+
     /// The path of one program.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
