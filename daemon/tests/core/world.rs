@@ -84,6 +84,11 @@ pub(crate) struct World {
     later: VecDeque<(u64, HubEvent)>,
     /// Locks that do not answer.
     pub(crate) unreachable: Vec<LockId>,
+    /// How a connection to one of them fails.
+    pub(crate) unreachable_by: LinkFault,
+    /// Locks that let a connection wait for ever.
+    pub(crate) silent: Vec<LockId>,
+    pending: Vec<LinkId>,
     pub(crate) published: Vec<Published>,
     pub(crate) acked: Vec<AckToken>,
     pub(crate) replies: Vec<(ClientId, u64, Result<Value, VerbError>)>,
@@ -167,6 +172,9 @@ impl World {
             connect_ms: 0,
             later: VecDeque::new(),
             unreachable: Vec::new(),
+            unreachable_by: LinkFault::Unreachable,
+            silent: Vec::new(),
+            pending: Vec::new(),
             published: Vec::new(),
             acked: Vec::new(),
             replies: Vec::new(),
@@ -449,8 +457,12 @@ impl World {
                 let index = usize::from_str_radix(address.as_str(), 16).unwrap();
                 let id = self.locks[index].id;
                 self.connects.push((self.now_ms, id));
+                if self.silent.contains(&id) {
+                    self.pending.push(link);
+                    return;
+                }
                 if self.unreachable.contains(&id) {
-                    let reason = LinkFault::Unreachable;
+                    let reason = self.unreachable_by;
                     self.events
                         .push_back(HubEvent::Radio(RadioEvent::ConnectFailed { link, reason }));
                     return;
@@ -491,6 +503,12 @@ impl World {
                 }
             }
             RadioAction::Disconnect { link } => {
+                if self.pending.contains(&link) {
+                    self.pending.retain(|pending| *pending != link);
+                    let reason = LinkFault::Closed;
+                    self.events
+                        .push_back(HubEvent::Radio(RadioEvent::ConnectFailed { link, reason }));
+                }
                 if let Some(index) = self.links.remove(&link) {
                     self.locks[index].hang_up();
                     let reason = LinkFault::Closed;
