@@ -8,7 +8,7 @@ use drawbridge_protocol::entropy::Entropy;
 use drawbridge_protocol::ids::LockId;
 
 use super::action::{HubAction, Level, Passkey, RadioAction};
-use super::event::{Address, LinkId, RadioEvent};
+use super::event::{Address, LinkFault, LinkId, RadioEvent};
 use super::hub::Hub;
 use super::link::{LinkStep, Trouble};
 use super::lock::{Sync, Turn};
@@ -19,6 +19,8 @@ use super::now::Now;
 const AWAY_MS: u64 = 3_000;
 /// The same at the start of the hub, when it must be found first.
 pub(super) const FIRST_LINK_MS: u64 = 15_000;
+/// How long a connection that nobody waits for may keep somebody waiting who moves a bolt.
+const PATIENCE_MS: u64 = 1_000;
 /// How long an idle link is kept before its slot may go to a lock that merely wants to be heard.
 const DWELL_MS: u64 = 10_000;
 /// The same while a lock that can be reached has not been heard at all: 64 locks on 8 links are
@@ -47,6 +49,13 @@ impl Hub {
             }
             RadioEvent::LinkDown { link, reason } | RadioEvent::ConnectFailed { link, reason } => {
                 if let Some(lock) = self.links.remove(&link) {
+                    if reason == LinkFault::NoAdapter
+                        && let Some(lock) = self.locks.get_mut(&lock)
+                    {
+                        // Nobody hears it there any more. The advert that an adapter hears next is
+                        // news, and ends the pause.
+                        lock.address = None;
+                    }
                     self.with_link(lock, now, entropy, |machine, ends| {
                         machine.link_gone(reason, ends)
                     });
@@ -110,7 +119,7 @@ impl Hub {
             self.is_scanning = needs_scan;
             self.push(HubAction::Radio(RadioAction::Scan { on: needs_scan }));
         }
-        if self.locks.values().any(|lock| lock.link.is_connecting()) {
+        if !self.make_way(candidates.iter().min(), now, entropy) {
             return;
         }
         self.schedule_at = later;
@@ -131,6 +140,34 @@ impl Hub {
             }
         }
         self.connect(id, now);
+    }
+
+    /// Whether nobody connects just now. Whoever moves a bolt does not wait for a connection that
+    /// merely wants to be made, to a lock that may be out of reach: after a moment it is given up.
+    fn make_way(
+        &mut self,
+        next: Option<&(Turn, u64, LockId)>,
+        now: Now,
+        entropy: &mut dyn Entropy,
+    ) -> bool {
+        let mut locks = self.locks.iter();
+        let busy =
+            locks.find_map(|(id, lock)| Some((*id, lock.turn(), lock.link.connecting_since()?)));
+        let Some((id, turn, since)) = busy else {
+            return true;
+        };
+        if turn == Turn::Urgent || next.is_none_or(|(next, ..)| *next != Turn::Urgent) {
+            return false;
+        }
+        let patience_ends = since.saturating_add(PATIENCE_MS);
+        if now.mono_ms < patience_ends {
+            self.schedule_at = Some(patience_ends);
+            return false;
+        }
+        self.with_link(id, now, entropy, |machine, ends| {
+            machine.release(false, ends)
+        });
+        true
     }
 
     /// The idle link that was used least recently; or when there may be one.

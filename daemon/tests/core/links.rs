@@ -1,6 +1,6 @@
 //! Links and sessions.
 
-use drawbridge_daemon::core::{Address, HubEvent, LinkFault, RadioEvent, Tree};
+use drawbridge_daemon::core::{Address, HubEvent, LinkFault, RadioEvent, RadioHealth, Tree};
 use drawbridge_protocol::beacon::Beacon;
 use drawbridge_protocol::keys::SharedSecret;
 use drawbridge_protocol::log_record::LogEvent;
@@ -189,6 +189,65 @@ fn f04_unreachable_lock_does_not_block_another() {
     world.run(1_000);
     assert_eq!(world.finals(near).len(), 1);
     assert_eq!(world.statuses(away), ["accepted"]);
+}
+
+/// F04. Guards: a command that waits until a connection to a lock that has gone, which nobody
+/// waits for, has failed; and a lock that is blamed for having made way.
+#[test]
+fn f04_a_command_does_not_wait_for_a_connection_that_nobody_waits_for() {
+    let mut world = World::ready(2);
+    let gone = world.locks[0].id;
+    world.silent = vec![gone];
+    world.cut_links();
+    world.run(500);
+    assert_eq!(world.connects.last().unwrap().1, gone, "it is tried");
+    assert!(
+        world.linked(1).is_none(),
+        "the other one waits for its turn"
+    );
+    let id = world.send_command(1, 1);
+    world.run(1_500);
+    assert_eq!(world.finals(id).len(), 1, "within the second of patience");
+    let again = world.connects.last().unwrap().1;
+    assert_eq!(again, gone, "tried again without a pause");
+}
+
+/// F02. Guards: half a minute of pause after an adapter has come back, because it was away for long.
+#[test]
+fn f02_an_adapter_that_is_back_hears_the_lock_and_the_pause_ends() {
+    let mut world = World::ready(1);
+    let lock = world.locks[0].id;
+    world.unreachable = vec![lock];
+    world.unreachable_by = LinkFault::NoAdapter;
+    world.cut_links();
+    world.run(600_000);
+    assert!(world.linked(0).is_none() && world.connects.len() < 5);
+    world.unreachable.clear();
+    world.advertise();
+    world.run(100);
+    assert!(world.linked(0).is_some(), "at the first advert");
+}
+
+/// F02. Guards: a hub that says it reaches locks while there is nobody to reach them with.
+#[test]
+fn f02_status_and_doctor_tell_how_the_radio_is() {
+    let mut world = World::ready(1);
+    let mut id = 0;
+    for (health, name) in [
+        (RadioHealth::NoAdapter, "no_adapter"),
+        (RadioHealth::BluetoothAway, "bluetooth_away"),
+        (RadioHealth::Failed, "failed"),
+        (RadioHealth::Ready, "ready"),
+    ] {
+        let event = RadioEvent::Health(health);
+        world.events.push_back(HubEvent::Radio(event));
+        world.run(10);
+        id += 1;
+        world.request(id, "status", serde_json::json!({}));
+        world.run(10);
+        let status = world.reply(id).unwrap().as_ref().unwrap();
+        assert_eq!(status["radio"], name);
+    }
 }
 
 /// P12, S36. Guards: log pulls and reports that a command has to wait for.

@@ -80,6 +80,11 @@ pub(crate) struct World {
     links: BTreeMap<LinkId, usize>,
     /// Locks that do not answer.
     pub(crate) unreachable: Vec<LockId>,
+    /// How a connection to one of them fails.
+    pub(crate) unreachable_by: LinkFault,
+    /// Locks that let a connection wait for ever.
+    pub(crate) silent: Vec<LockId>,
+    pending: Vec<LinkId>,
     pub(crate) published: Vec<Published>,
     pub(crate) acked: Vec<AckToken>,
     pub(crate) replies: Vec<(ClientId, u64, Result<Value, VerbError>)>,
@@ -161,6 +166,9 @@ impl World {
             events: VecDeque::new(),
             links: BTreeMap::new(),
             unreachable: Vec::new(),
+            unreachable_by: LinkFault::Unreachable,
+            silent: Vec::new(),
+            pending: Vec::new(),
             published: Vec::new(),
             acked: Vec::new(),
             replies: Vec::new(),
@@ -442,8 +450,12 @@ impl World {
                 let index = usize::from_str_radix(address.as_str(), 16).unwrap();
                 let id = self.locks[index].id;
                 self.connects.push((self.now_ms, id));
+                if self.silent.contains(&id) {
+                    self.pending.push(link);
+                    return;
+                }
                 if self.unreachable.contains(&id) {
-                    let reason = LinkFault::Unreachable;
+                    let reason = self.unreachable_by;
                     self.events
                         .push_back(HubEvent::Radio(RadioEvent::ConnectFailed { link, reason }));
                     return;
@@ -479,6 +491,12 @@ impl World {
                 }
             }
             RadioAction::Disconnect { link } => {
+                if self.pending.contains(&link) {
+                    self.pending.retain(|pending| *pending != link);
+                    let reason = LinkFault::Closed;
+                    self.events
+                        .push_back(HubEvent::Radio(RadioEvent::ConnectFailed { link, reason }));
+                }
                 if let Some(index) = self.links.remove(&link) {
                     self.locks[index].hang_up();
                     let reason = LinkFault::Closed;

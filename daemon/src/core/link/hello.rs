@@ -81,8 +81,9 @@ impl LinkMachine {
             Initiator::start(&prologue, ends.local, &self.key, psk, &ephemeral)
                 .map_err(|_| Trouble::NotAuthentic)?;
         let generation = psk.generation;
+        let since = ends.now_ms;
         let State::Hello(state) =
-            std::mem::replace(&mut self.state, State::Connecting { link, deadline })
+            std::mem::replace(&mut self.state, State::Connecting { link, since })
         else {
             return Err(Trouble::Protocol);
         };

@@ -24,9 +24,9 @@ use self::shaking::Shaking;
 use self::up::Up;
 use super::event::{LinkFault, LinkId};
 
-/// How long an adapter may take to bring a link up, in milliseconds: a lock that advertises every
-/// 2 s at the edge of its range is found three times.
-const CONNECT_MS: u64 = 10_000;
+/// How long an adapter may take to answer, in milliseconds. Each has a limit of its own that suits
+/// its air, and the longest is BlueZ's 40 s; this one is for an adapter that breaks its word.
+const CONNECT_MS: u64 = 45_000;
 /// How long each answer of the opening may take, in milliseconds; the lock itself gives a peer
 /// without proof 2 s from its first frame.
 const OPENING_MS: u64 = 4_000;
@@ -99,7 +99,7 @@ impl Trouble {
 #[derive(Debug)]
 enum State {
     Down(Down),
-    Connecting { link: LinkId, deadline: u64 },
+    Connecting { link: LinkId, since: u64 },
     Hello(Hello),
     Shaking(Box<Shaking>),
     Up(Up),
@@ -169,8 +169,12 @@ impl LinkMachine {
         matches!(&self.state, State::Up(up) if up.is_proven)
     }
 
-    pub(super) const fn is_connecting(&self) -> bool {
-        matches!(self.state, State::Connecting { .. })
+    /// Since when a link is being brought up, monotonic milliseconds.
+    pub(super) const fn connecting_since(&self) -> Option<u64> {
+        match &self.state {
+            State::Connecting { since, .. } => Some(*since),
+            _ => None,
+        }
     }
 
     pub(super) const fn state_name(&self) -> &'static str {
@@ -207,7 +211,7 @@ impl LinkMachine {
     pub(super) fn connect(&mut self, link: LinkId, now_ms: u64) {
         self.state = State::Connecting {
             link,
-            deadline: now_ms.saturating_add(CONNECT_MS),
+            since: now_ms,
         };
     }
 
@@ -249,7 +253,7 @@ impl LinkMachine {
     pub(super) fn next_deadline(&self) -> Option<u64> {
         match &self.state {
             State::Down(_) | State::Up(_) => None,
-            State::Connecting { deadline, .. } => Some(*deadline),
+            State::Connecting { since, .. } => Some(since.saturating_add(CONNECT_MS)),
             State::Hello(hello) => Some(hello.deadline),
             State::Shaking(shaking) => Some(shaking.deadline),
         }
@@ -334,6 +338,8 @@ impl LinkMachine {
         // A session that was proven ends the row of failures: the first try after it is immediate.
         self.failures = match &self.state {
             State::Up(up) if up.is_proven && trouble != Trouble::Protocol => 1,
+            // It made way for another lock, and is not to blame.
+            State::Connecting { .. } if trouble == Trouble::Released => self.failures,
             _ => self.failures.saturating_add(1),
         };
         self.state = State::Down(Down::after_failure(

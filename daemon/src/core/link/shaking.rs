@@ -26,7 +26,7 @@ impl LinkMachine {
         let link = self.link().ok_or(Trouble::Protocol)?;
         let placeholder = State::Connecting {
             link,
-            deadline: ends.now_ms,
+            since: ends.now_ms,
         };
         let State::Shaking(state) = std::mem::replace(&mut self.state, placeholder) else {
             return Err(Trouble::Protocol);

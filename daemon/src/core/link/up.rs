@@ -108,7 +108,7 @@ impl LinkMachine {
         let link = up.wire.link;
         let placeholder = State::Connecting {
             link,
-            deadline: ends.now_ms,
+            since: ends.now_ms,
         };
         let State::Up(up) = std::mem::replace(&mut self.state, placeholder) else {
             return Err(Trouble::Protocol);

@@ -28,6 +28,9 @@ const LOOK: Duration = Duration::from_secs(5);
 /// How long the news that bluetoothd has gone may lag behind a call that failed of it.
 const NEWS: Duration = Duration::from_millis(500);
 
+/// How long a session outlives its epoch.
+const FAREWELL: Duration = Duration::from_secs(2);
+
 /// Why an epoch ended.
 #[derive(Debug)]
 pub(super) enum End {
@@ -46,6 +49,21 @@ pub(super) struct BleEpoch {
     ear: Arc<Ear>,
     owner: String,
     shared: Arc<Shared>,
+}
+
+impl Drop for BleEpoch {
+    /// bluer: what ends discoveries and agents are calls of their own, made when those are dropped;
+    /// without a session that reads their answers each holds its connection for 120 s. Seen: ten
+    /// descriptors more after ten lives of bluetoothd. So: the session goes a little later.
+    fn drop(&mut self) {
+        let session = self.session.clone();
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                sleep(FAREWELL).await;
+                drop(session);
+            });
+        }
+    }
 }
 
 impl BleEpoch {
