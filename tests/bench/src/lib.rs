@@ -13,11 +13,13 @@ mod guest;
 mod house;
 mod lane;
 mod machine;
+mod proof;
 mod report;
 mod scenario;
 
 pub use error::BenchError;
 pub use lane::{rounds, seed};
 pub use machine::Clock;
+pub use proof::signed;
 pub use report::Report;
 pub use scenario::{Scenario, shell};
