@@ -36,7 +36,10 @@ while [ "$round" -lt "$ROUNDS" ]; do
 done
 # Renumbered: while it is away a stranger takes its number. The air gives addresses in order, so somebody holds ours meanwhile.
 check unplugged_for_renumbering_is_missed missed controller0
-start place nc 127.0.0.1 "$HUB_PORT"
+mkfifo /run/hold
+# From a pipe that is open to write too: it never ends.
+nc 127.0.0.1 "$HUB_PORT" <>/run/hold >/dev/null 2>&1 &
+echo $! >/run/place.pid
 sleep 1
 hub=$(hub_line)
 start_controller stranger

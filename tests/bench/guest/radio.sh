@@ -25,7 +25,8 @@ start_air() {
 tcp_server { tcp_port: $HUB_PORT configuration { preset: DEFAULT strict: false } }
 tcp_server { tcp_port: $LOCK_PORT configuration { preset: LAIRD_BL654 strict: false } }
 END
-    (cd /run && start rootcanal rootcanal -configuration_file /run/air.config)
+    # It tells of each packet, more than memory holds; what remains is told by BlueZ and the locks.
+    (cd /run && rootcanal -configuration_file /run/air.config >/dev/null 2>&1 </dev/null & echo $! >/run/rootcanal.pid)
     until_ok 60 listening "$HUB_PORT" && until_ok 60 listening "$LOCK_PORT"
 }
 

@@ -77,9 +77,6 @@ end() {
 tell_logs() {
     dmesg | grep -i -E 'bluetooth|hci|oops|segfault|out of memory' | tail -n 60 | sed 's/^/LOG kernel /'
     for log in /var/log/*; do
-        lines=${LOG_LINES:-150}
-        # The air tells of each packet.
-        if [ "$log" = /var/log/rootcanal ]; then lines=20; fi
-        tail -n "$lines" "$log" | cut -c1-400 | sed "s|^|LOG ${log##*/} |"
+        tail -n 300 "$log" | cut -c1-400 | sed "s|^|LOG ${log##*/} |"
     done
 }

@@ -14,6 +14,7 @@ mod guest;
 mod house;
 mod lane;
 mod machine;
+mod proof;
 mod report;
 mod scenario;
 
@@ -21,5 +22,6 @@ pub use error::BenchError;
 pub use full::Suite;
 pub use lane::{rounds, seed};
 pub use machine::Clock;
+pub use proof::signed;
 pub use report::Report;
 pub use scenario::{Scenario, shell};

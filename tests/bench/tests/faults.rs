@@ -1,6 +1,11 @@
 //! What goes wrong between the hub and its Bluetooth, and how soon it is right again, by the guest's clock.
 
-use drawbridge_bench::{Clock, Report, Scenario, rounds};
+use std::time::Duration;
+
+use drawbridge_bench::{Clock, Report, Scenario, rounds, seed, signed};
+use drawbridge_protocol::outcome::Verdict;
+use drawbridge_protocol::qr::QrCode;
+use serde_json::Value;
 
 /// F02: adopted again within 3 s.
 const ADOPTED_MS: u64 = 3_000;
@@ -51,4 +56,97 @@ fn f02_adapter_removed_added_renumbered_or_absent_at_boot_is_adopted_by_address(
         "EVIDENCE f02: slowest adoption {slowest} ms after BlueZ told of the adapter, of {}",
         rounds + 2
     );
+}
+
+// Guards: a hub that hangs for the two minutes after which a call on a dead bus gives up, or keeps a dead session.
+#[test]
+fn f24_dbus_daemon_killed_is_reconnected_within_3_s() {
+    let rounds = rounds("f24_buses", 2, 20);
+    let scenario = Scenario::new("bus_restarted")
+        .with("ROUNDS", rounds)
+        .with("SEED", seed())
+        .on(Clock::Counted);
+    let report = scenario.run().unwrap();
+    let mut expected: Vec<String> = [
+        "bus_is_up",
+        "air_is_up",
+        "broker_is_up",
+        "hub_has_a_controller",
+        "hub_is_up",
+        "adapter_is_ready",
+        "broker_was_never_lost",
+        "hub_was_never_restarted",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    for round in 1..=rounds {
+        for what in [
+            "loss_{}_is_noticed",
+            "bus_{}_is_back",
+            "return_{}_is_noticed",
+        ] {
+            expected.push(what.replace("{}", &round.to_string()));
+        }
+    }
+    report.expect_all(&expected);
+    for round in 1..=rounds {
+        let ms = took(&report, &format!("told_{round}"), &format!("ready_{round}"));
+        assert!(ms <= 3_000, "round {round}: ready after {ms} ms");
+        println!("EVIDENCE f24: ready {ms} ms after bluetoothd was on the new bus");
+    }
+}
+
+// Guards: notifications that stay away after bluetoothd's return, and a command that then has no end or a wrong one.
+#[test]
+fn f01_bluetoothd_killed_under_commands_is_back_within_1_5_s() {
+    let rounds = rounds("f01_kills", 3, 50);
+    let scenario = Scenario::new("bluetoothd_killed")
+        .with("ROUNDS", rounds)
+        .with("SEED", seed())
+        .within(
+            Duration::from_secs(60 + 60 * rounds),
+            Duration::from_secs(600 + 60 * rounds),
+        )
+        .on(Clock::Counted);
+    let report = scenario.run().unwrap();
+    report.expect(&[
+        "bus_is_up",
+        "air_is_up",
+        "broker_is_up",
+        "hub_has_a_controller",
+        "lock_is_powered",
+        "hub_is_up",
+        "owner_has_keys",
+        "app_listens",
+        "lock_is_claimed",
+        "hub_still_obeys",
+        "log_is_whole",
+        "hub_was_never_restarted",
+    ]);
+    let code = QrCode::from_text(report.text("code_Front")).unwrap();
+    for round in 1..=rounds {
+        let told = |what: &str| report.text(&format!("{what}_{round}"));
+        let result: Value = serde_json::from_str(told("result")).unwrap();
+        let signed = signed(&result, &code).verdict;
+        // Whatever became of the command: the motor did what the lock signed, and nothing besides.
+        let turns = if signed == Verdict::Done { "1" } else { "0" };
+        assert_eq!(told("turns"), turns, "{}: {result}", told("action"));
+        assert!(
+            matches!(
+                signed,
+                Verdict::Done | Verdict::Expired | Verdict::NotExecuted
+            ),
+            "{result}"
+        );
+        let ms = took(
+            &report,
+            &format!("returned_{round}"),
+            &format!("ready_{round}"),
+        );
+        assert!(ms <= 1_500, "round {round}: ready after {ms} ms");
+        println!(
+            "EVIDENCE f01: ready {ms} ms after bluetoothd's return; the command under it: {}",
+            result["status"]
+        );
+    }
 }

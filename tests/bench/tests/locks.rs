@@ -7,7 +7,10 @@ use drawbridge_bench::Scenario;
 // Guards: a radio that works on the virtual air and not with the real bluetoothd, kernel and host of a lock.
 #[test]
 fn three_locks_are_paired_through_bluez_and_obey_mosquittos_client() {
-    let report = Scenario::new("three_locks").run().unwrap();
+    let report = Scenario::new("three_locks")
+        .on(drawbridge_bench::Clock::Counted)
+        .run()
+        .unwrap();
     report.expect_all(&three_locks::expected());
     three_locks::judge(&report);
 }

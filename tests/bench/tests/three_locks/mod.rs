@@ -1,7 +1,7 @@
 //! The scenario `three_locks`: what it checks, and what must be true of it.
 
-use drawbridge_bench::Report;
-use drawbridge_protocol::outcome::{Outcome, Verdict};
+use drawbridge_bench::{Report, signed};
+use drawbridge_protocol::outcome::Verdict;
 use drawbridge_protocol::qr::QrCode;
 use serde_json::{Value, json};
 
@@ -49,9 +49,7 @@ pub(crate) fn judge(report: &Report) {
             let told = |what: &str| report.text(&format!("{what}_{name}_{action}"));
             let result: Value = serde_json::from_str(told("result")).unwrap();
             assert_eq!(result["status"], json!("done"), "{result}");
-            let signed =
-                Outcome::verify(&base64(result["report"].as_str().unwrap()), &code.identity)
-                    .unwrap();
+            let signed = signed(&result, &code);
             assert_eq!(signed.verdict, Verdict::Done, "{signed:?}");
             assert_eq!(signed.command.to_string(), told("command"));
             assert_eq!(told("turns"), "1", "the motor of {name} for one {action}");
@@ -65,9 +63,4 @@ pub(crate) fn judge(report: &Report) {
             );
         }
     }
-}
-
-fn base64(text: &str) -> Vec<u8> {
-    use base64ct::Encoding as _;
-    base64ct::Base64::decode_vec(text).unwrap()
 }
