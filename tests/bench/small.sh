@@ -7,7 +7,6 @@
 set -euo pipefail
 
 SUITE=trixie
-MIRROR="${DRAWBRIDGE_DEBIAN_MIRROR:-http://deb.debian.org/debian}"
 PACKAGES=busybox-static,dbus-bin,dbus-daemon,bluez,mosquitto,mosquitto-clients,linux-image-amd64,libstdc++6,coreutils
 ROOTCANAL=1.13.0
 ROOTCANAL_SHA256=1e3d219990fcef1394ffeb39f3250373a06faa70c14b993eae4103ffde5a66f7
@@ -51,7 +50,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 # mmdebstrap: when it fails it ends its whole process group, and with it whoever called. So: a group of its own.
-setsid --wait mmdebstrap --quiet --variant=extract --include="$PACKAGES" "$SUITE" "$work/debian" "$MIRROR" >"$work/log" 2>&1 ||
+setsid --wait mmdebstrap --quiet --variant=extract --include="$PACKAGES" "$SUITE" "$work/debian" >"$work/log" 2>&1 ||
     die "mmdebstrap failed: $(tail -n 20 "$work/log")"
 echo "rootcanal==$ROOTCANAL --hash=sha256:$ROOTCANAL_SHA256" >"$work/wheels"
 pip3 download --quiet --no-deps --only-binary :all: --require-hashes -r "$work/wheels" -d "$work" >&2 ||

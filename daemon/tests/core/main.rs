@@ -13,4 +13,5 @@ mod lock_double;
 mod locks;
 mod pairing;
 mod refused;
+mod seeded;
 mod world;

@@ -3,7 +3,7 @@
 HUB=h1
 HOUSE=/bench/house
 LOCKS=/run/locks
-mkdir -p "$LOCKS" /etc/drawbridge /run/drawbridge /var/lib/drawbridge /root/.config/drawbridge
+mkdir -p "$LOCKS" /etc/drawbridge /run/drawbridge /var/lib/drawbridge $HOME/.config/drawbridge
 chmod 700 /var/lib/drawbridge
 
 start_broker() {
@@ -33,7 +33,7 @@ group = ""
 [log]
 level = "${HUB_LOG:-debug}"
 END
-    cat >/root/.config/drawbridge/client.toml <<END
+    cat >$HOME/.config/drawbridge/client.toml <<END
 hub = "$HUB"
 host = "localhost"
 ca = "$HOUSE/ca.pem"

@@ -35,7 +35,7 @@ $(printf '%s\n' "$@")
 [log]
 level = "${HUB_LOG:-info}"
 END
-    cat >/root/.config/drawbridge/client.toml <<END
+    cat >$HOME/.config/drawbridge/client.toml <<END
 hub = "$HUB"
 host = "localhost"
 ca = "$HOUSE/ca.pem"
