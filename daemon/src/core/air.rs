@@ -153,8 +153,10 @@ impl Hub {
         entropy: &mut dyn Entropy,
     ) -> bool {
         let mut locks = self.locks.iter();
-        let busy =
-            locks.find_map(|(id, lock)| Some((*id, lock.turn(), lock.link.connecting_since()?)));
+        let busy = locks.find_map(|(id, lock)| {
+            let since = lock.link.connecting_since()?;
+            Some((*id, lock.turn(now.mono_ms), since))
+        });
         let Some((id, turn, since)) = busy else {
             return true;
         };
