@@ -126,8 +126,8 @@ fn a_day_of_the_daemon_stays_within_the_sandbox() {
     assert!(config.contains(without), "{config}");
     fs::write(&hub.config, config.replace(without, &with)).unwrap();
     // Over a kill and a stop: the store is opened on what was left, and closed in order.
-    hub.start_again().unwrap();
-    hub.wait_for_log("broker_up", hub.log_size(), 1).ok();
+    let from = hub.start_again().unwrap();
+    hub.wait_for_log("broker_up", from, 60).unwrap();
     did(&["unlock", "Front", "--local"]);
     assert!(hub.stop().unwrap().success(), "{}", hub.log_tail());
     // strace ends after the daemon, and writes until then.
