@@ -245,6 +245,11 @@ async fn locks_are_heard_and_strangers_are_not() {
         .await
         .unwrap();
     world.calls("/hci3 StartDiscovery", 1, SLOW).await;
+    // A discovery that hears nothing is not trusted for long.
+    world
+        .calls("/hci3 StartDiscovery", 2, Duration::from_secs(5))
+        .await;
+    assert!(world.machine.count("/hci3 StopDiscovery") > 0);
     let stranger = "/org/bluez/hci3/dev_7F_00_00_00_00_02";
     for index in 0..500_u16 {
         let other = "0000feaa-0000-1000-8000-00805f9b34fb";
