@@ -166,7 +166,7 @@ struct Radio {
     options: HciOptions,
     port: SimPort,
     terminal: Terminal,
-    /// Whether the outage was told.
+    /// Whether some outage was told.
     is_out: bool,
 }
 
@@ -194,8 +194,9 @@ impl Radio {
                     self.port.forget();
                 }
                 Err(error) => {
-                    let was_up = !std::mem::replace(&mut self.is_out, true);
-                    if was_up {
+                    let was_told = std::mem::replace(&mut self.is_out, true);
+                    if self.port.take_up() || !was_told {
+                        // The first word of this outage, and the last until the radio was up again.
                         wait = BACK_OFF.0;
                         self.terminal.warn(&format!("{error}; trying again"));
                     }
