@@ -56,6 +56,9 @@ pub enum SimulatorError {
     /// Its place on a Bluetooth controller.
     #[error("put the lock on a Bluetooth controller")]
     Hci(#[from] HciError),
+    /// The radio's thread panicked, and said so.
+    #[error("go on without a radio")]
+    RadioEnded,
     /// Its control socket.
     #[error("open the control socket")]
     Control(#[from] ControlError),
@@ -217,7 +220,11 @@ impl Simulator {
             let deadline = deadline.map(|due| self.started + Duration::from_millis(due));
             tokio::select! {
                 () = &mut stop => break,
-                Some(event) = self.air_events.recv() => self.take_air_event(event),
+                event = self.air_events.recv() => match event {
+                    Some(event) => self.take_air_event(event),
+                    // A lock without a radio must not look alive.
+                    None => return Err(SimulatorError::RadioEnded),
+                },
                 Some(order) = self.orders.recv() => self.take_order(order)?,
                 () = self.place.accept() => {}
                 () = sleep_until(deadline) => {}

@@ -12,6 +12,7 @@ use crate::lane_log::LaneLog;
 pub(crate) const SHIPPED: &[&str] = &[
     "drawbridge-protocol",
     "drawbridge-lock",
+    "drawbridge-lock-ble",
     "drawbridge-lock-sim",
     "drawbridge-daemon",
 ];

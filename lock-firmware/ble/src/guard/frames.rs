@@ -4,6 +4,7 @@ use bt_hci::data::AclPacketBoundary;
 use drawbridge_protocol::gatt::MAX_PACKET;
 use heapless::Vec;
 
+use super::attributes;
 use super::pairing;
 use super::signals::{self, FIRST_CHANNEL, Sent, Signal};
 
@@ -13,12 +14,6 @@ const MAX_LINKS: usize = 4;
 const MAX_CHANNELS: usize = 4;
 /// Largest frame on a channel: the MPS that the lock offers.
 pub(crate) const MPS: u16 = 247;
-/// Largest frame of the attribute protocol.
-const MAX_ATT: usize = 517;
-/// Smallest MTU of the attribute protocol on LE. Below, the host would cut at negative lengths.
-const MIN_ATT_MTU: u16 = 23;
-const ATT_MTU_REQUEST: u8 = 0x02;
-const ATT_MTU_RESPONSE: u8 = 0x03;
 
 const ATT: u16 = 4;
 const SIGNALS: u16 = 5;
@@ -198,7 +193,7 @@ impl Link {
         }
         let missing = len - here.len();
         let verdict = match channel {
-            ATT if is_attribute(len, here) => Verdict::Pass,
+            ATT => attributes::judge(len, here),
             SECURITY if pairing::is_well_formed(len, here) => {
                 if let Some((_, message)) = data.split_at_mut_checked(4) {
                     pairing::refuse_weak(message);
@@ -206,7 +201,7 @@ impl Link {
                 Verdict::Pass
             }
             SIGNALS if missing == 0 => self.signal(here),
-            ATT | SECURITY | SIGNALS => Verdict::End,
+            SECURITY | SIGNALS => Verdict::End,
             own if own >= FIRST_CHANNEL => self.on_channel(own, len, here),
             // Some phones ask for fixed channels that nobody has here.
             _ => Verdict::Drop,
@@ -271,12 +266,169 @@ impl Link {
     }
 }
 
-/// Whether a frame may reach the attribute server.
-fn is_attribute(len: usize, here: &[u8]) -> bool {
-    let is_mtu = matches!(here.first(), Some(&ATT_MTU_REQUEST | &ATT_MTU_RESPONSE));
-    let mtu = match here {
-        [_, low, high] => u16::from_le_bytes([*low, *high]),
-        _ => 0,
-    };
-    len <= MAX_ATT && !here.is_empty() && (!is_mtu || (len == 3 && mtu >= MIN_ATT_MTU))
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::*;
+
+    const A: u16 = 0x40;
+    const B: u16 = 0x41;
+    const OWN: u16 = 0x40;
+    const FIRST: AclPacketBoundary = AclPacketBoundary::FirstFlushable;
+    const NEXT: AclPacketBoundary = AclPacketBoundary::Continuing;
+
+    fn frame(channel: u16, body: &[u8]) -> Vec<u8> {
+        let mut frame = (body.len() as u16).to_le_bytes().to_vec();
+        frame.extend(channel.to_le_bytes());
+        frame.extend(body);
+        frame
+    }
+
+    fn unit(len: u16, body: &[u8]) -> Vec<u8> {
+        frame(OWN, &[&len.to_le_bytes(), body].concat())
+    }
+
+    fn signal(code: u8, words: &[u16]) -> Vec<u8> {
+        let words: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        frame(
+            SIGNALS,
+            &[&[code, 1, words.len() as u8, 0][..], &words].concat(),
+        )
+    }
+
+    /// Two links; the first has a channel, and this many credits were given for it.
+    fn two_links(credits: u16) -> Frames {
+        let mut frames = Frames::new();
+        frames.connected(A);
+        frames.connected(B);
+        frames.outbound(A, &signal(0x15, &[OWN, 244, 247, credits, 0]));
+        frames
+    }
+
+    impl Frames {
+        fn say(&mut self, handle: u16, mut data: Vec<u8>) -> Verdict {
+            self.inbound(handle, FIRST, &mut data)
+        }
+    }
+
+    /// S13. Guards: a stranger's link that fills, closes or is told about another's channel.
+    #[test]
+    fn s13_channel_belongs_to_one_link() {
+        let mut frames = two_links(8);
+        assert_eq!(frames.say(B, unit(1, &[7])), Verdict::Drop);
+        assert_eq!(frames.say(B, signal(6, &[OWN, 0x50])), Verdict::Drop);
+        assert_eq!(frames.say(B, signal(7, &[0x50, OWN])), Verdict::Drop);
+        assert_eq!(frames.say(A, unit(1, &[7])), Verdict::Pass);
+        assert_eq!(frames.say(A, signal(6, &[OWN, 0x50])), Verdict::Pass);
+        // It is over: the host must not be asked to end it again, nor hear anything on it.
+        assert_eq!(frames.say(A, signal(6, &[OWN, 0x50])), Verdict::Drop);
+        assert_eq!(frames.say(A, unit(1, &[7])), Verdict::Drop);
+    }
+
+    /// S13. Guards: the end of channel 0, for which the host finds a place without a connection.
+    #[test]
+    fn s13_end_of_a_channel_that_never_was_is_dropped() {
+        let mut frames = two_links(8);
+        for channel in [0, 1, 0x3f, 0x41, 0xffff] {
+            assert_eq!(frames.say(A, signal(6, &[channel, 0])), Verdict::Drop);
+        }
+        // An agreement to an end that nobody asked for.
+        assert_eq!(frames.say(A, signal(7, &[0, OWN])), Verdict::Drop);
+        frames.outbound(A, &signal(6, &[0x50, OWN]));
+        assert_eq!(frames.say(A, signal(7, &[0x50, OWN])), Verdict::Pass);
+    }
+
+    /// S13. Guards: frames of no byte and of one, which panic the host, and units over their bounds.
+    #[test]
+    fn s13_units_that_do_not_add_up_end_the_link() {
+        let bad = [
+            frame(OWN, &[]),
+            frame(OWN, &[1]),
+            unit(0, &[]),
+            unit(245, &[0; 200]),
+            unit(0xffff, &[0; 10]),
+            unit(1, &[1, 2]),
+            unit(244, &[0; 246]),
+        ];
+        for data in bad {
+            let mut frames = two_links(8);
+            assert_eq!(frames.say(A, data.clone()), Verdict::End, "{data:?}");
+            // Nothing more is heard of it, and the other link is as it was.
+            assert_eq!(frames.say(A, unit(1, &[7])), Verdict::Drop);
+            assert_eq!(frames.say(B, signal(0x16, &[1, 1])), Verdict::Pass);
+        }
+        let mut frames = two_links(8);
+        assert_eq!(frames.say(A, unit(4, &[1, 2])), Verdict::Pass);
+        assert_eq!(
+            frames.say(A, frame(OWN, &[3])),
+            Verdict::Pass,
+            "the last byte but one"
+        );
+        assert_eq!(
+            frames.say(A, frame(OWN, &[4, 5])),
+            Verdict::End,
+            "one too many"
+        );
+    }
+
+    /// Guards: a peer that sends without credits, and a lock whose new credits do not count.
+    #[test]
+    fn each_frame_costs_a_credit() {
+        let mut frames = two_links(2);
+        assert_eq!(frames.say(A, unit(1, &[7])), Verdict::Pass);
+        assert_eq!(frames.say(A, unit(1, &[7])), Verdict::Pass);
+        frames.outbound(A, &signal(0x16, &[OWN, 1]));
+        assert_eq!(frames.say(A, unit(1, &[7])), Verdict::Pass);
+        assert_eq!(frames.say(A, unit(1, &[7])), Verdict::End);
+    }
+
+    /// S13. Guards: pieces of frames that do not fit together.
+    #[test]
+    fn s13_pieces_must_make_up_the_frame_that_they_began() {
+        let attribute = frame(ATT, &[0x52, 1, 0, 9, 9, 9]);
+        let (first, rest) = attribute.split_at(6);
+        let run = |pieces: &[(AclPacketBoundary, &[u8])]| {
+            let mut frames = two_links(8);
+            let judged = pieces
+                .iter()
+                .map(|(boundary, piece)| frames.inbound(A, *boundary, &mut piece.to_vec()));
+            judged.collect::<Vec<_>>()
+        };
+        assert_eq!(run(&[(FIRST, first), (NEXT, rest)]), [Verdict::Pass; 2]);
+        let bad: [&[(AclPacketBoundary, &[u8])]; 7] = [
+            &[(NEXT, rest)],
+            &[(FIRST, first), (FIRST, first)],
+            &[(FIRST, first), (NEXT, &attribute)],
+            &[(FIRST, first), (NEXT, &[])],
+            &[(FIRST, &[])],
+            &[(FIRST, &attribute[..3])],
+            &[(FIRST, &[&attribute[..], &[0]].concat())],
+        ];
+        for pieces in bad {
+            assert_eq!(run(pieces).last(), Some(&Verdict::End), "{pieces:?}");
+        }
+        // A frame for nobody is dropped whole.
+        let nobody = frame(0x3a, &[0; 6]);
+        let (first, rest) = nobody.split_at(6);
+        assert_eq!(run(&[(FIRST, first), (NEXT, rest)]), [Verdict::Drop; 2]);
+    }
+
+    /// Guards: a handle that is given to the next peer with what the last one left behind.
+    #[test]
+    fn new_link_has_nothing_of_the_one_before() {
+        let mut frames = two_links(8);
+        frames.admit(A);
+        assert_eq!(frames.say(A, frame(OWN, &[1])), Verdict::End);
+        frames.disconnected(A);
+        assert_eq!(frames.say(A, unit(1, &[7])), Verdict::Drop, "no link");
+        frames.connected(A);
+        assert!(!frames.is_admitted(A));
+        assert_eq!(frames.say(A, unit(1, &[7])), Verdict::Drop, "no channel");
+        assert_eq!(
+            frames.say(A, signal(0x14, &[0x88, 0x40, 64, 64, 1])),
+            Verdict::Pass
+        );
+        assert_eq!(frames.asked(A), 64);
+    }
 }

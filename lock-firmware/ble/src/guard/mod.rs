@@ -4,6 +4,7 @@
 //! byte or a disconnection request for channel 0 panics, and a peer may close or fill the channel of
 //! another. All of it is checked here, in front of the host (docs/decisions/0008).
 
+mod attributes;
 mod events;
 mod frames;
 mod pairing;
@@ -28,7 +29,7 @@ pub(crate) use frames::MPS;
 use frames::{Frames, Verdict};
 
 /// A controller that has not answered a command after this has gone mute.
-const COMMAND_TIMEOUT: Duration = Duration::from_secs(5);
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// A link that nobody serves after this is one too many: the host may answer as it likes.
 const ADMITTANCE: Duration = Duration::from_millis(50);
@@ -45,6 +46,7 @@ pub(crate) struct Watch {
     ready: Signal<NoopRawMutex, ()>,
     resolution_set: Cell<u8>,
     admitted: Signal<NoopRawMutex, ()>,
+    made: Signal<NoopRawMutex, ()>,
     /// The address that is on the air, little-endian.
     private_address: Cell<[u8; 6]>,
 }
@@ -58,6 +60,7 @@ impl Watch {
             ready: Signal::new(),
             resolution_set: Cell::new(0),
             admitted: Signal::new(),
+            made: Signal::new(),
             private_address: Cell::new([0; 6]),
         }
     }
@@ -65,6 +68,16 @@ impl Watch {
     /// From now on links are made to this address.
     pub(crate) fn set_private_address(&self, address: [u8; 6]) {
         self.private_address.set(address);
+    }
+
+    /// What was made before does not count.
+    pub(crate) fn forget_made(&self) {
+        self.made.reset();
+    }
+
+    /// Ends when a link was made, which ended the advert.
+    pub(crate) async fn made(&self) {
+        self.made.wait().await;
     }
 
     /// Somebody serves this link from now on: what its peer says may come.
@@ -236,7 +249,10 @@ impl<C: Controller> Guard<'_, C> {
                 let own = self.watch.private_address.get();
                 let passage = events::check(event.kind, event.data, own, buf)?;
                 match passage.change {
-                    Passage::Connected(handle) => frames.connected(handle),
+                    Passage::Connected(handle) => {
+                        frames.connected(handle);
+                        self.watch.made.signal(());
+                    }
                     Passage::Disconnected(handle) => frames.disconnected(handle),
                     Passage::Other => {}
                 }

@@ -6,11 +6,11 @@ mod kept;
 mod port;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use drawbridge_lock_ble::{RadioError, Setup};
+use drawbridge_lock_ble::Setup;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
@@ -166,7 +166,7 @@ struct Radio {
     options: HciOptions,
     port: SimPort,
     terminal: Terminal,
-    /// Whether the outage was told.
+    /// Whether some outage was told.
     is_out: bool,
 }
 
@@ -194,8 +194,9 @@ impl Radio {
                     self.port.forget();
                 }
                 Err(error) => {
-                    let was_up = !std::mem::replace(&mut self.is_out, true);
-                    if was_up {
+                    let was_told = std::mem::replace(&mut self.is_out, true);
+                    if self.port.take_up() || !was_told {
+                        // The first word of this outage, and the last until the radio was up again.
                         wait = BACK_OFF.0;
                         self.terminal.warn(&format!("{error}; trying again"));
                     }
@@ -211,27 +212,13 @@ impl Radio {
         let address = &self.options.address;
         let error = match controller::open(address).await {
             Ok(controller::Open::Tcp(controller)) => {
-                self.on(drawbridge_lock_ble::run(controller, setup, &self.port))
-                    .await
+                drawbridge_lock_ble::run(controller, setup, &self.port).await
             }
             Ok(controller::Open::User(controller)) => {
-                self.on(drawbridge_lock_ble::run(controller, setup, &self.port))
-                    .await
+                drawbridge_lock_ble::run(controller, setup, &self.port).await
             }
             Err(error) => return format!("reach {}: {error}", self.options.address),
         };
         format!("{} ({})", chain(&error), self.options.address)
     }
-}
-
-impl Radio {
-    async fn on(&self, radio: impl Future<Output = RadioError>) -> RadioError {
-        radio.await
-    }
-}
-
-/// Whether a path is that of a kept identity, for tests.
-#[must_use]
-pub fn kept_path(flash: &Path) -> PathBuf {
-    kept::path_beside(flash)
 }

@@ -27,6 +27,8 @@ pub(super) struct SimPort {
     kept: RefCell<Kept>,
     terminal: Terminal,
     connections: Cell<u64>,
+    /// Whether the radio was set up since this was looked at last.
+    up: Cell<bool>,
 }
 
 impl SimPort {
@@ -42,11 +44,17 @@ impl SimPort {
             kept: RefCell::new(kept),
             terminal,
             connections: Cell::new(0),
+            up: Cell::new(false),
         }
     }
 
     pub(super) fn kept(&self) -> Kept {
         self.kept.borrow().clone()
+    }
+
+    /// Whether the radio got so far as to want a beacon since the last call.
+    pub(super) fn take_up(&self) -> bool {
+        self.up.take()
     }
 
     pub(super) fn forget(&self) {
@@ -66,6 +74,7 @@ impl Port for SimPort {
     type Outbound = FromLock;
 
     async fn beacon(&self) -> Beacon {
+        self.up.set(true);
         loop {
             let (answer, beacon) = oneshot::channel();
             if self.events.send(AirEvent::Scanned(answer)).await.is_ok()

@@ -1,4 +1,4 @@
-//! Protocol and lock core compile for the chips: no std, no heap by accident.
+//! Protocol, lock core and its Bluetooth compile for the chips: no std, no heap by accident.
 
 use super::Report;
 use crate::context::Context;
@@ -16,6 +16,7 @@ const PACKAGES: &[&[&str]] = &[
         "responder",
     ],
     &["drawbridge-lock"],
+    &["drawbridge-lock-ble"],
 ];
 
 pub(super) fn run(context: &Context, log: &mut LaneLog<'_>) -> Result<Report, Failure> {

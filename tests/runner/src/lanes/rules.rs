@@ -39,6 +39,7 @@ const NOT_ANYWHERE: &[&str] = &[
 /// Crates in which `unsafe` is forbidden without exception.
 const SAFE: &[&str] = &[
     "protocol",
+    "lock-firmware/ble",
     "lock-firmware/core",
     "lock-firmware/sim",
     "daemon",
