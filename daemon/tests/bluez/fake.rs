@@ -10,6 +10,7 @@ use dbus::Message;
 use dbus::arg::{PropMap, RefArg, Variant};
 use dbus::channel::Channel;
 use dbus::message::MessageType;
+use drawbridge_protocol::gatt;
 
 type Interfaces = HashMap<String, PropMap>;
 
@@ -50,7 +51,93 @@ pub(crate) struct State {
     pub(crate) is_mute: bool,
     /// `path member` of every call.
     pub(crate) calls: Vec<String>,
+    /// Passkeys that agents typed.
+    pub(crate) typed: Vec<u32>,
+    /// Questions that agents refused.
+    pub(crate) refusals: usize,
+    pub(crate) lock: FakeLock,
+    /// Whose agent it is, and where.
+    agent: Option<(String, String)>,
+    pairing: Option<Message>,
     signals: Vec<Message>,
+}
+
+/// A lock that is reached over GATT, on `hci0`.
+#[derive(Debug, Default)]
+pub(crate) struct FakeLock {
+    pub(crate) is_there: bool,
+    pub(crate) connected: bool,
+    pub(crate) paired: bool,
+    /// What was written to its inbox.
+    pub(crate) written: Vec<Vec<u8>>,
+}
+
+/// Its address.
+pub(crate) const LOCK: &str = "7F:00:00:00:00:01";
+const LOCK_PATH: &str = "/org/bluez/hci0/dev_7F_00_00_00_00_01";
+const SERVICE_PATH: &str = "/org/bluez/hci0/dev_7F_00_00_00_00_01/service000a";
+const INBOX_PATH: &str = "/org/bluez/hci0/dev_7F_00_00_00_00_01/service000a/char000b";
+const OUTBOX_PATH: &str = "/org/bluez/hci0/dev_7F_00_00_00_00_01/service000a/char000d";
+/// What the lock says as soon as somebody subscribes.
+pub(crate) const HELLO: &[u8] = b"hello";
+
+fn uuid(number: u128) -> Variant<Box<dyn RefArg>> {
+    variant(bluer::Uuid::from_u128(number).to_string())
+}
+
+impl FakeLock {
+    /// Its objects below the adapter's: path, interface, properties.
+    fn objects(&self) -> Vec<(&'static str, &'static str, PropMap)> {
+        if !self.is_there {
+            return Vec::new();
+        }
+        let service = bluer::Uuid::from_u128(gatt::SERVICE).to_string();
+        let device = PropMap::from([
+            ("Address".into(), variant(LOCK.to_owned())),
+            ("AddressType".into(), variant("random".to_owned())),
+            ("Connected".into(), variant(self.connected)),
+            ("Paired".into(), variant(self.paired)),
+            ("ServicesResolved".into(), variant(self.connected)),
+            ("UUIDs".into(), variant(vec![service])),
+        ]);
+        let characteristic = |number| {
+            let mtu = ("MTU".into(), variant(517_u16));
+            PropMap::from([("UUID".into(), uuid(number)), mtu])
+        };
+        vec![
+            (LOCK_PATH, "org.bluez.Device1", device),
+            (
+                SERVICE_PATH,
+                "org.bluez.GattService1",
+                PropMap::from([("UUID".into(), uuid(gatt::SERVICE))]),
+            ),
+            (
+                INBOX_PATH,
+                "org.bluez.GattCharacteristic1",
+                characteristic(gatt::INBOX),
+            ),
+            (
+                OUTBOX_PATH,
+                "org.bluez.GattCharacteristic1",
+                characteristic(gatt::OUTBOX),
+            ),
+        ]
+    }
+}
+
+fn changed(path: &str, interface: &str, properties: PropMap) -> Message {
+    let signal = Message::new_signal(
+        path.to_owned(),
+        "org.freedesktop.DBus.Properties",
+        "PropertiesChanged",
+    );
+    let none: Vec<String> = Vec::new();
+    signal.unwrap().append3(interface, properties, none)
+}
+
+fn notified(value: &[u8]) -> Message {
+    let value = PropMap::from([("Value".into(), variant(value.to_vec()))]);
+    changed(OUTBOX_PATH, "org.bluez.GattCharacteristic1", value)
 }
 
 fn variant<T: RefArg + 'static>(value: T) -> Variant<Box<dyn RefArg>> {
@@ -101,15 +188,21 @@ impl Machine {
     /// The same device is heard again and says something else.
     pub(crate) fn advertise_again(&self, path: &str, uuid: &str, data: Vec<u8>) {
         let service = PropMap::from([(uuid.to_owned(), variant(data))]);
-        let changed = PropMap::from([("ServiceData".into(), variant(service))]);
-        let signal = Message::new_signal(
-            path.to_owned(),
-            "org.freedesktop.DBus.Properties",
-            "PropertiesChanged",
-        );
-        let none: Vec<String> = Vec::new();
-        let signal = signal.unwrap().append3("org.bluez.Device1", changed, none);
+        let data = PropMap::from([("ServiceData".into(), variant(service))]);
+        let signal = changed(path, "org.bluez.Device1", data);
         self.state().signals.push(signal);
+    }
+
+    /// The lock says something.
+    pub(crate) fn notify(&self, value: &[u8]) {
+        self.state().signals.push(notified(value));
+    }
+
+    /// Somebody else wants to pair: the agent is asked.
+    pub(crate) fn ask(&self, member: &str, device: &str) {
+        let mut state = self.state();
+        let question = state.question(member, device);
+        state.signals.push(question);
     }
 
     /// Calls that end so.
@@ -157,6 +250,9 @@ impl Bluetoothd {
                 let mut state = machine.state();
                 let answers = match message {
                     Some(call) if call.msg_type() == MessageType::MethodCall => state.answer(&call),
+                    Some(mut answer) if answer.get_reply_serial().is_some() => {
+                        state.agent_says(answer.as_result())
+                    }
                     _ => Vec::new(),
                 };
                 let signals = std::mem::take(&mut state.signals);
@@ -199,9 +295,44 @@ impl State {
             .strip_prefix("/org/bluez/")
             .and_then(|name| self.adapters.get_mut(name));
         match (member.as_str(), adapter) {
-            ("Ping" | "RegisterAgent" | "UnregisterAgent", _) => vec![done],
+            ("RegisterAgent", _) => {
+                let (agent, capability) = call.read2::<dbus::Path, String>().unwrap();
+                assert_eq!(capability, "KeyboardOnly");
+                self.agent = Some((call.sender().unwrap().to_string(), agent.to_string()));
+                vec![done]
+            }
+            ("Ping" | "UnregisterAgent" | "RemoveDevice", _) => vec![done],
+            ("Connect", None) if path == LOCK_PATH => {
+                self.lock.connected = true;
+                vec![done]
+            }
+            ("Disconnect", None) if path == LOCK_PATH => {
+                self.lock.connected = false;
+                let gone = PropMap::from([("Connected".into(), variant(false))]);
+                vec![changed(LOCK_PATH, "org.bluez.Device1", gone), done]
+            }
+            ("Pair", None) if path == LOCK_PATH => {
+                self.pairing = Some(done);
+                vec![self.question("RequestPasskey", LOCK_PATH)]
+            }
+            // As early as can be: before the subscription is even answered.
+            ("StartNotify", None) if path == OUTBOX_PATH => vec![notified(HELLO), done],
+            ("StopNotify", None) if path == OUTBOX_PATH => vec![done],
+            ("WriteValue", None) if path == INBOX_PATH => {
+                self.lock.written.push(call.read1().unwrap());
+                vec![done]
+            }
+            ("Get", None) => {
+                let (_, name) = call.read2::<String, String>().unwrap();
+                let mut objects = self.lock.objects().into_iter();
+                let found = objects.find(|(at, ..)| *at == path);
+                match found.and_then(|(.., mut properties)| properties.remove(&name)) {
+                    Some(value) => vec![done.append1(value)],
+                    None => refused(),
+                }
+            }
             ("GetManagedObjects", _) => {
-                let objects: HashMap<dbus::Path<'static>, Interfaces> = self
+                let mut objects: HashMap<dbus::Path<'static>, Interfaces> = self
                     .adapters
                     .iter()
                     .map(|(name, adapter)| {
@@ -210,6 +341,10 @@ impl State {
                         (path, Interfaces::from(interfaces))
                     })
                     .collect();
+                for (path, interface, properties) in self.lock.objects() {
+                    let interfaces = Interfaces::from([(interface.to_owned(), properties)]);
+                    objects.insert(path.into(), interfaces);
+                }
                 vec![done.append1(objects)]
             }
             ("Get", Some(adapter)) => {
@@ -232,5 +367,24 @@ impl State {
             ("SetDiscoveryFilter" | "StartDiscovery" | "StopDiscovery", Some(_)) => vec![done],
             _ => refused(),
         }
+    }
+
+    fn question(&self, member: &str, device: &str) -> Message {
+        let (name, agent) = self.agent.clone().unwrap();
+        let question = Message::new_method_call(name, agent, "org.bluez.Agent1", member.to_owned());
+        question
+            .unwrap()
+            .append1(dbus::Path::from(device.to_owned()))
+    }
+
+    fn agent_says(&mut self, answer: Result<&mut Message, dbus::Error>) -> Vec<Message> {
+        match answer {
+            Ok(answer) => {
+                self.typed.extend(answer.read1::<u32>());
+                self.lock.paired = self.pairing.is_some();
+            }
+            Err(_) => self.refusals += 1,
+        }
+        self.pairing.take().into_iter().collect()
     }
 }

@@ -3,5 +3,6 @@
 
 mod bus;
 mod fake;
+mod links;
 mod lives;
 mod world;

@@ -15,8 +15,10 @@ use super::ear::Ear;
 use super::port::{Port, Ports};
 use super::scan;
 
-/// Between two tries to switch an adapter on: the first, and the longest.
+/// Between two tries to switch an adapter on: the first, the least when something changed, and the
+/// longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LEAST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Tries after which an adapter that is the only one is a trouble of the whole radio.
 const TRIES: u32 = 3;
@@ -73,6 +75,8 @@ impl Keeper {
                 // Full: a trouble is on its way already.
                 let _told = self.troubles.try_send(error);
             }
+            // Whoever switches it off each time is not answered faster than this.
+            sleep(LEAST_PAUSE).await;
             // A change of an adapter may be the one that was waited for.
             let _changed = timeout(pause, changed.changed()).await;
             pause = (pause * 2).min(LONGEST_PAUSE);

@@ -16,6 +16,8 @@ pub(super) const BUS: Duration = Duration::from_secs(5);
 pub(super) const POWER: Duration = Duration::from_secs(5);
 /// A connection, from its turn to the lock's first word.
 pub(super) const CONNECT: Duration = Duration::from_secs(15);
+/// A link as a whole, from the core's word on: turn, channel, GATT. The core waits a little longer.
+pub(super) const LINK: Duration = Duration::from_secs(40);
 /// The services of a connected lock.
 pub(super) const SERVICES: Duration = Duration::from_secs(10);
 /// One packet.

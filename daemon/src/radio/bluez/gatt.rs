@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use bluer::Uuid;
 use bluer::gatt::remote::Characteristic;
-use drawbridge_protocol::frame::MIN_PACKET;
 use drawbridge_protocol::gatt;
 use futures_util::stream::{Stream, StreamExt};
 use tokio::sync::mpsc;
@@ -16,10 +15,9 @@ use super::place::Place;
 use super::port::Port;
 use crate::radio::LinkFault;
 
-/// Bytes of an ATT packet that are not the value (Core vol 3 part F 3.4.7.1).
-const ATT_HEADER: usize = 3;
-/// The ATT MTU that every LE device has.
-const LEAST_MTU: usize = 23;
+/// What fits one packet of every LE device: an ATT MTU of 23 less 3 bytes of header (Core vol 3
+/// part F 3.4.7.1).
+const LEAST_VALUE: usize = 20;
 
 /// A subscription to a lock's outbox.
 pub(super) struct GattLink {
@@ -69,16 +67,11 @@ impl GattLink {
         let (Some(inbox), Some(outbox)) = (inbox, outbox) else {
             return Err(LinkFault::Protocol);
         };
-        // BlueZ before 5.62 does not tell.
-        let mtu = limited("read the MTU", PROPERTY, inbox.mtu())
-            .await
-            .unwrap_or(LEAST_MTU);
-        let packet_size = mtu
-            .saturating_sub(ATT_HEADER)
-            .min(usize::from(gatt::MAX_PACKET));
-        if packet_size < MIN_PACKET {
-            return Err(LinkFault::Protocol);
-        }
+        // bluer: takes 5 bytes off the MTU, which are the header's 3 and 2 more. BlueZ: does not tell
+        // before 5.62. So: what it says is what fits, or the least.
+        let fits = limited("read the MTU", PROPERTY, inbox.mtu()).await;
+        let fits = fits.unwrap_or(LEAST_VALUE).max(LEAST_VALUE);
+        let packet_size = fits.min(usize::from(gatt::MAX_PACKET));
         // The lock speaks as soon as the subscription stands: listen first.
         let values = ear.values(path_of(port, place, &outbox));
         // BlueZ: AcquireNotify crashed some versions. Seen: bluez #1376. So: signals.

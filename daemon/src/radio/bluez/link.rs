@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
 use super::Shared;
-use super::call::{CONNECT, PROPERTY, WRITE, limited};
+use super::call::{CONNECT, LINK, PROPERTY, WRITE, limited};
 use super::coc::{Coc, CocError};
 use super::gatt::{GattLink, GattOutgoing};
 use super::place::Place;
@@ -64,10 +64,10 @@ impl LinkTask {
         };
         let door = self.shared.ports.door(place.lock);
         let connected = tokio::select! {
-            connected = async {
+            connected = timeout(LINK, async {
                 let inside = door.lock().await;
                 self.connect(&port, place).await.map(|bearer| (bearer, inside))
-            } => connected,
+            }) => connected.unwrap_or(Err(LinkFault::Timeout)),
             reason = &mut end => Err(reason.unwrap_or(LinkFault::Closed)),
         };
         let (bearer, _inside) = match connected {
