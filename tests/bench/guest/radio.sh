@@ -64,3 +64,6 @@ ear_line() { echo $(($(wc -l </var/log/ear) + 1)); }
 heard_after() { [ "$(tail -n "+$1" /var/log/ear | grep -c -e "$2")" -ge "$3" ]; }
 
 heard_time() { tail -n "+$1" /var/log/ear | grep -e "$2" | tail -n 1 | cut -f 2 | sed 's/\.\(...\).*/\1/'; }
+
+# How many L2CAP channels of the locks' PSM (0x88) the kernel holds connected: state 1, PSM 136.
+lock_channels() { grep -c ' 1 136 0x' /sys/kernel/debug/bluetooth/l2cap; }

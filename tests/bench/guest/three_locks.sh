@@ -11,6 +11,9 @@ for name in Front Back Gate; do
     check "${name}_is_claimed" claim "$name"
     say "$name is claimed"
 done
+# Which bearer it is, by the kernel's own list.
+cat /sys/kernel/debug/bluetooth/l2cap >/var/log/l2cap
+value channels "$(lock_channels)"
 for name in Front Back Gate; do
     for action in unlock lock; do
         before=$(motor_starts "$name")

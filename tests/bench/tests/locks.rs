@@ -7,12 +7,13 @@ use drawbridge_bench::Scenario;
 // Guards: a radio that works on the virtual air and not with the real bluetoothd, kernel and host of a lock.
 #[test]
 fn three_locks_are_paired_through_bluez_and_obey_mosquittos_client() {
-    let report = Scenario::new("three_locks")
-        .on(drawbridge_bench::Clock::Counted)
-        .run()
-        .unwrap();
+    let report = Scenario::new("three_locks").run().unwrap();
     report.expect_all(&three_locks::expected());
     three_locks::judge(&report);
+    assert!(
+        report.value("channels") > 0,
+        "no link was over an L2CAP channel"
+    );
 }
 
 // Guards: a fallback that nobody ever used, on the day on which a controller refuses L2CAP channels.
@@ -24,4 +25,9 @@ fn three_locks_are_paired_and_obey_over_gatt_alone() {
         .unwrap();
     report.expect_all(&three_locks::expected());
     three_locks::judge(&report);
+    assert_eq!(
+        report.value("channels"),
+        0,
+        "a link was over an L2CAP channel"
+    );
 }

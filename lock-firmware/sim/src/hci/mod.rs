@@ -104,7 +104,15 @@ impl HciPort {
         };
         let thread = std::thread::Builder::new()
             .name("radio".to_owned())
-            .spawn(move || runtime.block_on(radio.run(taken)))
+            .spawn(move || {
+                // embassy-time: timers are told apart by their task's waker, and that of `block_on` is never equal to its own
+                // clone where its table was compiled twice: the queue overflows, which wakes everybody, for ever.
+                // Seen: tokio 1.54 unoptimised, a processor busy for each lock. So: a task, whose waker has one table.
+                let local = tokio::task::LocalSet::new();
+                let task = local.spawn_local(radio.run(taken));
+                // A radio that panicked has said so on the terminal.
+                let _ended = local.block_on(&runtime, task);
+            })
             .map_err(HciError::Runtime)?;
         Ok(Self {
             address,
