@@ -80,9 +80,10 @@ impl ConfigError {
         false
     }
 
-    /// Whether the same file may be readable later.
+    /// Whether the same file may be readable later. One that is not there is the wrong one.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
-        matches!(self, Self::Read { source, .. } if source.kind() != io::ErrorKind::InvalidData)
+        use io::ErrorKind::{InvalidData, NotFound};
+        matches!(self, Self::Read { source, .. } if !matches!(source.kind(), InvalidData | NotFound))
     }
 }
