@@ -12,6 +12,7 @@ pub use crate::core::{Address, LinkFault, LinkId, Passkey, RadioAction, RadioEve
 
 #[cfg(feature = "bluez")]
 pub mod bluez;
+mod handle;
 pub mod virtual_air;
 
 use virtual_air::VirtualAir;

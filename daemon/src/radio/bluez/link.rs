@@ -13,6 +13,7 @@ use super::coc::{Coc, CocError};
 use super::gatt::{GattLink, GattOutgoing};
 use super::place::Place;
 use super::port::Port;
+use crate::radio::handle::told;
 use crate::radio::{Address, LinkFault, LinkId, Passkey, RadioEvent};
 
 /// The task of one link. **Whatever a lock does, it ends this link at most.**
@@ -212,12 +213,4 @@ async fn transmit(
         }
     }
     None
-}
-
-/// Ready when the link is to end at once; dropped, it never is.
-async fn told(end: oneshot::Receiver<LinkFault>) -> LinkFault {
-    match end.await {
-        Ok(reason) => reason,
-        Err(_) => std::future::pending().await,
-    }
 }

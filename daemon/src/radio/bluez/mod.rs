@@ -26,8 +26,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use log::debug;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use self::bond::Bonds;
@@ -35,7 +34,8 @@ use self::ear::Ear;
 use self::life::Standing;
 use self::link::LinkTask;
 use self::port::Ports;
-use crate::radio::{LinkFault, LinkId, RadioAction, RadioEvent};
+use crate::radio::handle::{Handle, send};
+use crate::radio::{LinkId, RadioAction, RadioEvent};
 
 /// Packets of one link that may wait for a lock that does not take them; then it is ended.
 const WAITING_PACKETS: usize = 256;
@@ -72,11 +72,6 @@ impl Shared {
 #[derive(Debug)]
 pub struct Bluez {
     shared: Arc<Shared>,
-}
-
-struct Handle {
-    packets: mpsc::Sender<Vec<u8>>,
-    end: Option<oneshot::Sender<LinkFault>>,
 }
 
 impl Bluez {
@@ -116,14 +111,15 @@ impl Bluez {
                 action = actions.recv() => match action {
                     None => break,
                     Some(RadioAction::Connect { link, address, lock, passkey }) => {
-                        let (packets, queue) = mpsc::channel(WAITING_PACKETS);
-                        let (end, ended) = oneshot::channel();
-                        links.insert(link, Handle { packets, end: Some(end) });
+                        let (handle, queue, ended) = Handle::new(WAITING_PACKETS);
+                        links.insert(link, handle);
                         let (shared, events) = (Arc::clone(&self.shared), events.clone());
                         let task = LinkTask { link, address, lock, passkey, shared, events };
                         tasks.spawn(task.run(queue, ended));
                     }
-                    Some(RadioAction::Send { link, packet }) => send(&mut links, link, packet),
+                    Some(RadioAction::Send { link, packet }) => {
+                        send(&mut links, link, packet, "link_congested");
+                    }
                     // What was sent before still goes: the task ends when its queue is empty.
                     Some(RadioAction::Disconnect { link }) => drop(links.remove(&link)),
                     Some(RadioAction::Forget { lock }) => {
@@ -147,18 +143,5 @@ impl Bluez {
         }
         tasks.shutdown().await;
         chores.shutdown().await;
-    }
-}
-
-fn send(links: &mut HashMap<LinkId, Handle>, link: LinkId, packet: Vec<u8>) {
-    let Some(handle) = links.get_mut(&link) else {
-        return;
-    };
-    if let Err(mpsc::error::TrySendError::Full(_)) = handle.packets.try_send(packet) {
-        debug!(event = "link_congested", link = link.0; "a lock does not take its packets");
-        if let Some(end) = handle.end.take() {
-            // Ended already: the same.
-            let _told = end.send(LinkFault::Timeout);
-        }
     }
 }

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use super::VirtualAir;
 use super::frame::{FrameError, FromLock, ToLock};
+use crate::radio::handle::told;
 use crate::radio::{LinkFault, LinkId, RadioEvent};
 
 /// The task of one link. **Whatever bytes a lock sends, they end this link at most.**
@@ -126,14 +127,6 @@ impl LinkTask {
     async fn tell(&self, event: RadioEvent) {
         // The core is gone: nobody is left to be told, and the actions' end stops this task.
         let _told = self.events.send(event).await;
-    }
-}
-
-/// Ready when the link is to end at once; dropped, it never is.
-async fn told(end: oneshot::Receiver<LinkFault>) -> LinkFault {
-    match end.await {
-        Ok(reason) => reason,
-        Err(_) => std::future::pending().await,
     }
 }
 

@@ -12,10 +12,10 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use log::debug;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::handle::{Handle, send};
 use super::{Address, LinkFault, LinkId, RadioAction, RadioEvent};
 
 /// Packets to one lock that wait for it; with more its link ends.
@@ -39,11 +39,6 @@ pub struct VirtualAir {
     pub packet_size: u16,
     /// Links at once; more fail with [`LinkFault::NoSlot`].
     pub max_links: usize,
-}
-
-struct Handle {
-    packets: mpsc::Sender<Vec<u8>>,
-    end: Option<oneshot::Sender<LinkFault>>,
 }
 
 impl VirtualAir {
@@ -82,7 +77,9 @@ impl VirtualAir {
                     Some(RadioAction::Connect { link, address, .. }) => {
                         self.connect(link, &address, &mut links, &mut tasks, &events);
                     }
-                    Some(RadioAction::Send { link, packet }) => send(&mut links, link, packet),
+                    Some(RadioAction::Send { link, packet }) => {
+                        send(&mut links, link, packet, "air_link_congested");
+                    }
                     // What was sent before still goes: the task ends when its queue is empty.
                     Some(RadioAction::Disconnect { link }) => drop(links.remove(&link)),
                     // Nothing is kept of a lock here.
@@ -128,15 +125,8 @@ impl VirtualAir {
             });
             return;
         }
-        let (packets, queue) = mpsc::channel(WAITING_PACKETS);
-        let (end, ended) = oneshot::channel();
-        links.insert(
-            link,
-            Handle {
-                packets,
-                end: Some(end),
-            },
-        );
+        let (handle, queue, ended) = Handle::new(WAITING_PACKETS);
+        links.insert(link, handle);
         let task = link::LinkTask {
             link,
             socket: self.socket_of(address).unwrap_or_default(),
@@ -161,17 +151,4 @@ fn is_address(text: &str) -> bool {
 fn address_of(path: &Path) -> Option<Address> {
     let name = path.file_name()?.to_str()?.strip_suffix(".air")?;
     is_address(name).then(|| Address::new(name)).flatten()
-}
-
-fn send(links: &mut HashMap<LinkId, Handle>, link: LinkId, packet: Vec<u8>) {
-    let Some(handle) = links.get_mut(&link) else {
-        return;
-    };
-    if let Err(mpsc::error::TrySendError::Full(_)) = handle.packets.try_send(packet) {
-        debug!(event = "air_link_congested", link = link.0; "a lock does not take its packets");
-        if let Some(end) = handle.end.take() {
-            // Ended already: the same.
-            let _told = end.send(LinkFault::Timeout);
-        }
-    }
 }
