@@ -37,12 +37,21 @@ pub(super) struct Keeper {
     pub(super) cycle: bool,
 }
 
-/// A port that is open for as long as this lives.
-struct Open<'a>(&'a Ports, Arc<Port>);
+/// A port that is open for as long as this lives. **However it ends, it is told once:** a keeper is
+/// also dropped, when bluetoothd no longer lists its adapter or when its epoch ends.
+struct Open<'a> {
+    ports: &'a Ports,
+    port: Arc<Port>,
+    /// Why it ended, if the keeper knows.
+    reason: Option<String>,
+}
 
 impl Drop for Open<'_> {
     fn drop(&mut self) {
-        self.0.close(&self.1);
+        self.ports.close(&self.port);
+        let address = self.port.address.to_string();
+        let reason = self.reason.as_deref().unwrap_or("BlueZ no longer has it");
+        warn!(event = "adapter_gone", address = address.as_str(), reason; "a Bluetooth adapter is gone, off or refuses to listen");
     }
 }
 
@@ -59,9 +68,7 @@ impl Keeper {
                     (pause, failures) = (FIRST_PAUSE, 0);
                     let name = self.adapter.name();
                     info!(event = "adapter_ready", address = address.as_str(), name; "a Bluetooth adapter is ready");
-                    let ended = self.serve(port).await;
-                    warn!(event = "adapter_gone", address = address.as_str(), reason = ended.to_string().as_str(); "a Bluetooth adapter is gone, off or refuses to listen");
-                    ended
+                    self.serve(port).await
                 }
                 Err(error) => {
                     if failures == 0 {
@@ -107,15 +114,22 @@ impl Keeper {
     /// The port's life; returns why it ended.
     async fn serve(&mut self, port: Arc<Port>) -> CallError {
         tidy(&self.shared, &port).await;
-        let open = Open(&self.shared.ports, port);
-        open.0.open(&open.1);
-        tokio::select! {
-            error = scan::listen(&open.1, self.shared.scan.subscribe()) => {
+        let shared = Arc::clone(&self.shared);
+        let mut open = Open {
+            ports: &shared.ports,
+            port,
+            reason: None,
+        };
+        open.ports.open(&open.port);
+        let ended = tokio::select! {
+            error = scan::listen(&open.port, shared.scan.subscribe()) => {
                 self.cycle = true;
                 error
             }
             error = self.until_off() => error,
-        }
+        };
+        open.reason = Some(ended.to_string());
+        ended
     }
 
     async fn until_off(&self) -> CallError {
