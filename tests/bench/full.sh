@@ -7,7 +7,7 @@
 # each other; a recipe's guest that nobody has asked for in 30 days is removed.
 set -euo pipefail
 
-PACKAGES=systemd,systemd-sysv,udev,dbus,kmod,bluez,bluez-test-tools,mosquitto,mosquitto-clients,linux-image-amd64,initramfs-tools,python3-minimal
+PACKAGES=systemd,systemd-sysv,udev,dbus,kmod,bluez,bluez-test-tools,mosquitto,mosquitto-clients,linux-image-amd64,initramfs-tools,polkitd
 ROOTCANAL=1.13.0
 ROOTCANAL_SHA256=1e3d219990fcef1394ffeb39f3250373a06faa70c14b993eae4103ffde5a66f7
 # The suite whose C library RootCanal needs (2.39 or later).

@@ -34,6 +34,15 @@ while [ "$round" -lt "$ROUNDS" ]; do
     value "told_$round" "$told"
     value "ready_$round" "$ready"
 done
+# Mute: it is there and answers nothing, until it is pulled out.
+hub=$(hub_line)
+kill -STOP "$(cat /run/controller0.pid)"
+check mute_is_noticed until_ok 60 hub_said_after "$hub" event=adapter_gone
+say "the mute one is noticed"
+end controller0
+check plugged_in_after_mute_is_adopted adopted controller0 hci0
+value told_mute "$told"
+value ready_mute "$ready"
 # Renumbered: while it is away a stranger takes its number. The air gives addresses in order, so somebody holds ours meanwhile.
 check unplugged_for_renumbering_is_missed missed controller0
 mkfifo /run/hold

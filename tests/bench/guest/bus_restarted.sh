@@ -13,7 +13,7 @@ while [ "$round" -lt "$ROUNDS" ]; do
     end ear
     check "loss_${round}_is_noticed" until_ok 30 hub_said_after "$hub" event=bluetooth_away
     # bluetoothd ends by itself when its bus does.
-    until_ok 20 sh -c '! kill -0 "$(cat /run/bluetoothd.pid)"' || end bluetoothd
+    until_ok 20 is_gone bluetoothd || end bluetoothd
     usleep $((RANDOM % 500 * 1000))
     check "bus_${round}_is_back" start_bus
     : >/var/log/ear

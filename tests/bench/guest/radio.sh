@@ -5,7 +5,8 @@ HUB_PORT=6410
 LOCK_PORT=6411
 
 start_bus() {
-    rm -f /run/dbus/pid
+    # What a killed one leaves: its socket would be taken for the new one's.
+    rm -f /run/dbus/pid /run/dbus/system_bus_socket
     start dbus dbus-daemon --system --nofork --nopidfile
     until_ok 20 test -S /run/dbus/system_bus_socket
 }

@@ -67,10 +67,15 @@ start_stamped() {
 
 # end NAME: SIGKILL, and waits until it is gone.
 end() {
+    kill -9 "$(cat "/run/$1.pid")" 2>/dev/null
+    until is_gone "$1"; do usleep 5000; done
+}
+
+# Also one that nobody has waited for yet is gone.
+is_gone() {
     local pid
     pid=$(cat "/run/$1.pid")
-    kill -9 "$pid" 2>/dev/null
-    while [ -d "/proc/$pid" ] && ! grep -q '^State:.Z' "/proc/$pid/status" 2>/dev/null; do usleep 5000; done
+    [ ! -d "/proc/$pid" ] || grep -q '^State:.Z' "/proc/$pid/status" 2>/dev/null
 }
 
 # The end of every log, and the kernel's.

@@ -18,7 +18,7 @@ fn took(report: &Report, from: &str, to: &str) -> u64 {
 
 // Guards: a hub that needs its adapter at boot, knows it by its number, or loses its broker with it.
 #[test]
-fn f02_adapter_removed_added_renumbered_or_absent_at_boot_is_adopted_by_address() {
+fn f02_adapter_removed_added_mute_renumbered_or_absent_at_boot_is_adopted_by_address() {
     let rounds = rounds("f02_adapters", 3, 50);
     let scenario = Scenario::new("adapters")
         .with("ROUNDS", rounds)
@@ -30,6 +30,8 @@ fn f02_adapter_removed_added_renumbered_or_absent_at_boot_is_adopted_by_address(
         "broker_is_up",
         "hub_is_up_without_an_adapter",
         "absent_at_boot_is_adopted",
+        "mute_is_noticed",
+        "plugged_in_after_mute_is_adopted",
         "unplugged_for_renumbering_is_missed",
         "stranger_takes_the_number",
         "stranger_has_another_address",
@@ -46,7 +48,8 @@ fn f02_adapter_removed_added_renumbered_or_absent_at_boot_is_adopted_by_address(
     }
     report.expect_all(&expected);
     let names = (0..=rounds).map(|round| round.to_string());
-    let times = names.chain(["renumbered".to_owned()]).map(|name| {
+    let others = ["mute", "renumbered"].map(str::to_owned);
+    let times = names.chain(others).map(|name| {
         let ms = took(&report, &format!("told_{name}"), &format!("ready_{name}"));
         assert!(ms <= ADOPTED_MS, "{name}: adopted after {ms} ms");
         ms
@@ -54,7 +57,7 @@ fn f02_adapter_removed_added_renumbered_or_absent_at_boot_is_adopted_by_address(
     let slowest = times.max().unwrap();
     println!(
         "EVIDENCE f02: slowest adoption {slowest} ms after BlueZ told of the adapter, of {}",
-        rounds + 2
+        rounds + 3
     );
 }
 

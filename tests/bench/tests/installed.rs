@@ -7,7 +7,7 @@ use drawbridge_bench::{Report, Scenario, Suite};
 /// Milliseconds within which systemd has the hub back after SIGKILL.
 const BACK_MS: u64 = 2_000;
 
-const INSTALLED: [&str; 11] = [
+const INSTALLED: [&str; 14] = [
     "package_is_installed",
     "service_is_active",
     "status_tells_that_it_is_active",
@@ -16,6 +16,9 @@ const INSTALLED: [&str; 11] = [
     "member_asks_doctor",
     "nobody_is_refused_at_the_socket",
     "nobody_is_refused_by_the_bus",
+    "hub_may_restart_bluetooth",
+    "hub_may_restart_nothing_else",
+    "member_may_not_restart_bluetooth",
     "hub_is_back_after_kill_1",
     "hub_is_back_after_kill_2",
     "hub_is_back_after_kill_3",

@@ -111,6 +111,7 @@ fn every_file_is_where_and_what_it_should_be() {
             "/usr/share/doc/drawbridge/examples/mosquitto.conf",
             "/usr/share/drawbridge/dbus-system-local.conf",
             "/usr/share/drawbridge/drawbridge.toml",
+            "/usr/share/polkit-1/rules.d/drawbridge.rules",
         ]
     );
     // Nothing below /etc is the package's: there is nothing about which an unattended update could have to ask.
@@ -136,6 +137,10 @@ fn every_file_is_where_and_what_it_should_be() {
         (
             "usr/share/drawbridge/dbus-system-local.conf",
             "systemd/dbus-system-local.conf",
+        ),
+        (
+            "usr/share/polkit-1/rules.d/drawbridge.rules",
+            "systemd/drawbridge.rules",
         ),
     ] {
         assert_eq!(read(path), shipped(of_tree), "{path}");
