@@ -1,6 +1,8 @@
-# F02: the hub starts without an adapter; then its adapter comes, goes and comes ROUNDS times, and comes under another number.
+# F02: the hub starts without an adapter; then its adapter comes, goes and comes ROUNDS times, falls mute, and comes under another
+# number. It has a lock to look for: an adapter that nobody needs is asked nothing, and nobody could tell that it is mute.
 start_empty_house
 start_ear
+check Front_is_powered start_lock Front
 ADDRESS=DA:4C:10:DE:00:00
 write_hub_config "adapters = [\"$ADDRESS\"]"
 check hub_is_up_without_an_adapter start_hub
@@ -26,6 +28,9 @@ missed() {
 check absent_at_boot_is_adopted adopted controller0 hci0
 value told_0 "$told"
 value ready_0 "$ready"
+check owner_has_keys drawbridge owner init --json
+check app_listens start_listener
+check Front_is_claimed claim Front
 round=0
 while [ "$round" -lt "$ROUNDS" ]; do
     round=$((round + 1))
@@ -59,6 +64,7 @@ check renumbered_is_adopted adopted controller0 hci1
 value told_renumbered "$told"
 value ready_renumbered "$ready"
 said=$(tail -n "+$hub" /var/log/hub | grep -c 'event=adapter_ready')
+check hub_still_obeys obeyed Front unlock
 check stranger_is_left_alone test "$said" = 1
 check broker_was_never_lost test "$(grep -c event=broker_down /var/log/hub)" = 0
 check hub_was_never_restarted test "$(grep -c 'event=ready ' /var/log/hub)" = 1

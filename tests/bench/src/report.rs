@@ -116,6 +116,16 @@ impl Report {
         number.unwrap_or_else(|| panic!("{name} is no number: {value}"))
     }
 
+    /// How long after `from` `to` was, in the unit of both; 0 if it was before.
+    ///
+    /// # Panics
+    /// When the guest did not tell both.
+    #[must_use]
+    #[track_caller]
+    pub fn took(&self, from: &str, to: &str) -> u64 {
+        self.value(to).saturating_sub(self.value(from))
+    }
+
     /// A text that the guest told.
     ///
     /// # Panics

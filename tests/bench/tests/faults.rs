@@ -1,20 +1,9 @@
 //! What goes wrong between the hub and its Bluetooth, and how soon it is right again, by the guest's clock.
 
-use std::time::Duration;
-
-use drawbridge_bench::{Clock, Report, Scenario, rounds, seed, signed};
-use drawbridge_protocol::outcome::Verdict;
-use drawbridge_protocol::qr::QrCode;
-use serde_json::Value;
+use drawbridge_bench::{Clock, Scenario, rounds, seed};
 
 /// F02: adopted again within 3 s.
 const ADOPTED_MS: u64 = 3_000;
-
-/// How long after `from` `to` was told, in ms.
-fn took(report: &Report, from: &str, to: &str) -> u64 {
-    let (from, to) = (report.value(from), report.value(to));
-    to.saturating_sub(from)
-}
 
 // Guards: a hub that needs its adapter at boot, knows it by its number, or loses its broker with it.
 #[test]
@@ -28,8 +17,12 @@ fn f02_adapter_removed_added_mute_renumbered_or_absent_at_boot_is_adopted_by_add
         "bus_is_up",
         "air_is_up",
         "broker_is_up",
+        "Front_is_powered",
         "hub_is_up_without_an_adapter",
         "absent_at_boot_is_adopted",
+        "owner_has_keys",
+        "app_listens",
+        "Front_is_claimed",
         "mute_is_noticed",
         "plugged_in_after_mute_is_adopted",
         "unplugged_for_renumbering_is_missed",
@@ -37,6 +30,7 @@ fn f02_adapter_removed_added_mute_renumbered_or_absent_at_boot_is_adopted_by_add
         "stranger_has_another_address",
         "renumbered_is_adopted",
         "stranger_is_left_alone",
+        "hub_still_obeys",
         "broker_was_never_lost",
         "hub_was_never_restarted",
     ]
@@ -50,7 +44,7 @@ fn f02_adapter_removed_added_mute_renumbered_or_absent_at_boot_is_adopted_by_add
     let names = (0..=rounds).map(|round| round.to_string());
     let others = ["mute", "renumbered"].map(str::to_owned);
     let times = names.chain(others).map(|name| {
-        let ms = took(&report, &format!("told_{name}"), &format!("ready_{name}"));
+        let ms = report.took(&format!("told_{name}"), &format!("ready_{name}"));
         assert!(ms <= ADOPTED_MS, "{name}: adopted after {ms} ms");
         ms
     });
@@ -93,63 +87,8 @@ fn f24_dbus_daemon_killed_is_reconnected_within_3_s() {
     }
     report.expect_all(&expected);
     for round in 1..=rounds {
-        let ms = took(&report, &format!("told_{round}"), &format!("ready_{round}"));
+        let ms = report.took(&format!("told_{round}"), &format!("ready_{round}"));
         assert!(ms <= 3_000, "round {round}: ready after {ms} ms");
         println!("EVIDENCE f24: ready {ms} ms after bluetoothd was on the new bus");
-    }
-}
-
-// Guards: notifications that stay away after bluetoothd's return, and a command that then has no end or a wrong one.
-#[test]
-fn f01_bluetoothd_killed_under_commands_is_back_within_1_5_s() {
-    let rounds = rounds("f01_kills", 3, 50);
-    let scenario = Scenario::new("bluetoothd_killed")
-        .with("ROUNDS", rounds)
-        .with("SEED", seed())
-        .within(
-            Duration::from_secs(60 + 60 * rounds),
-            Duration::from_secs(600 + 60 * rounds),
-        )
-        .on(Clock::Counted);
-    let report = scenario.run().unwrap();
-    report.expect(&[
-        "bus_is_up",
-        "air_is_up",
-        "broker_is_up",
-        "hub_has_a_controller",
-        "lock_is_powered",
-        "hub_is_up",
-        "owner_has_keys",
-        "app_listens",
-        "lock_is_claimed",
-        "hub_still_obeys",
-        "log_is_whole",
-        "hub_was_never_restarted",
-    ]);
-    let code = QrCode::from_text(report.text("code_Front")).unwrap();
-    for round in 1..=rounds {
-        let told = |what: &str| report.text(&format!("{what}_{round}"));
-        let result: Value = serde_json::from_str(told("result")).unwrap();
-        let signed = signed(&result, &code).verdict;
-        // Whatever became of the command: the motor did what the lock signed, and nothing besides.
-        let turns = if signed == Verdict::Done { "1" } else { "0" };
-        assert_eq!(told("turns"), turns, "{}: {result}", told("action"));
-        assert!(
-            matches!(
-                signed,
-                Verdict::Done | Verdict::Expired | Verdict::NotExecuted
-            ),
-            "{result}"
-        );
-        let ms = took(
-            &report,
-            &format!("returned_{round}"),
-            &format!("ready_{round}"),
-        );
-        assert!(ms <= 1_500, "round {round}: ready after {ms} ms");
-        println!(
-            "EVIDENCE f01: ready {ms} ms after bluetoothd's return; the command under it: {}",
-            result["status"]
-        );
     }
 }

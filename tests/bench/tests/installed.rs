@@ -2,7 +2,9 @@
 
 mod three_locks;
 
-use drawbridge_bench::{Report, Scenario, Suite};
+use std::time::Duration;
+
+use drawbridge_bench::{Clock, Report, Scenario, Suite};
 
 /// Milliseconds within which systemd has the hub back after SIGKILL.
 const BACK_MS: u64 = 2_000;
@@ -27,10 +29,8 @@ const INSTALLED: [&str; 14] = [
 fn installed(suite: Suite, gatt_only: bool) -> Report {
     let report = Scenario::new("three_locks")
         .with("GATT_ONLY", gatt_only)
-        .within(
-            std::time::Duration::from_secs(400),
-            std::time::Duration::from_secs(900),
-        )
+        .within(Duration::from_secs(300), Duration::from_secs(1_500))
+        .on(Clock::Counted)
         .installed_on(suite)
         .run()
         .unwrap();

@@ -88,6 +88,9 @@ pub(crate) struct TestRef {
     /// Cargo features that the package needs when it is built alone.
     #[serde(default)]
     pub(crate) features: Vec<String>,
+    /// Too long for the quick lane, which says nothing about it.
+    #[serde(default)]
+    pub(crate) full_only: bool,
 }
 
 /// A program that prints figures as JSON lines.
@@ -108,7 +111,8 @@ pub(crate) struct FigureCommand {
 #[serde(deny_unknown_fields)]
 pub(crate) struct CountRef {
     pub(crate) name: String,
-    pub(crate) quick: u64,
+    /// None: of a test that only the full lane runs.
+    pub(crate) quick: Option<u64>,
     pub(crate) full: u64,
 }
 
@@ -192,6 +196,13 @@ impl Claim {
         }
     }
 
+    /// Whether the quick lane says nothing about it.
+    pub(crate) fn is_full_only(&self) -> bool {
+        self.lanes.is_empty()
+            && !self.tests.is_empty()
+            && self.tests.iter().all(|test| test.full_only)
+    }
+
     fn problems(&self) -> Vec<String> {
         let mut found = Vec::new();
         let shown = !self.tests.is_empty() || !self.lanes.is_empty() || self.figure.is_some();
@@ -217,9 +228,16 @@ impl Claim {
             }
         }
         for count in &self.counts {
-            let short = count.quick.saturating_mul(MOST_TIMES) < count.full;
-            if count.quick == 0 || count.quick > count.full || short {
-                let (quick, full) = (grouped(count.quick), grouped(count.full));
+            let Some(quick) = count.quick else {
+                if !self.tests.iter().any(|test| test.full_only) {
+                    let name = &count.name;
+                    found.push(format!("count {name}: no test is for the full lane only"));
+                }
+                continue;
+            };
+            let short = quick.saturating_mul(MOST_TIMES) < count.full;
+            if quick == 0 || quick > count.full || short {
+                let (quick, full) = (grouped(quick), grouped(count.full));
                 found.push(format!(
                     "count {}: quick {quick} of {full} is not 2-100 %",
                     count.name
@@ -312,6 +330,17 @@ mod tests {
                      tests = [{ package = \"a\", target = \"tests/x.rs\", filter = \"\" }]\n\
                      counts = [{ name = \"kills\", quick = 19, full = 1000 }]\n";
         assert_eq!(problems_of(claim, "I3:").len(), 3);
+    }
+
+    // Guards: a count that no quick lane shows and that nobody said to be long.
+    #[test]
+    fn only_what_is_for_the_full_lane_has_no_quick_count() {
+        let claim = "[[claim]]\nid = \"I3\"\nclaim = \"x\"\nstatus = \"done\"\n\
+                     counts = [{ name = \"kills\", full = 1000 }]\n\
+                     tests = [{ package = \"a\", target = \"lib\", filter = \"i3\"";
+        assert_eq!(problems_of(&format!("{claim} }}]\n"), "I3:").len(), 1);
+        let long = format!("{claim}, full_only = true }}]\n");
+        assert!(problems_of(&long, "I3:").is_empty());
     }
 
     // Guards: `--id S5` answering "unknown" for S05.

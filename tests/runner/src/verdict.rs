@@ -61,7 +61,7 @@ pub(crate) fn judge(claim: &Claim, full: bool, shown: &Shown) -> Verdict {
                     && case.name.contains(&wanted.filter)
             })
             .collect();
-        if found.is_empty() {
+        if found.is_empty() && (full || !wanted.full_only) {
             let (package, target, filter) = (&wanted.package, &wanted.target, &wanted.filter);
             verdict
                 .problems
@@ -127,7 +127,13 @@ fn judge_counts(claim: &Claim, full: bool, counts: &[Count], verdict: &mut Verdi
         .problems
         .extend(counts.iter().filter_map(|count| count.shortfall(full)));
     for wanted in &claim.counts {
-        let least = if full { wanted.full } else { wanted.quick };
+        let least = if full {
+            wanted.full
+        } else if let Some(quick) = wanted.quick {
+            quick
+        } else {
+            continue;
+        };
         match counts.iter().find(|count| count.name == wanted.name) {
             Some(count) if count.ran < least || count.of != wanted.full => {
                 verdict.problems.push(format!(
@@ -183,12 +189,13 @@ mod tests {
                 target: "lib".into(),
                 filter: "s05".into(),
                 features: Vec::new(),
+                full_only: false,
             }],
             lanes: Vec::new(),
             figure: None,
             counts: vec![CountRef {
                 name: "flips".into(),
-                quick: 20,
+                quick: Some(20),
                 full: 1_000,
             }],
             seconds: None,
@@ -259,6 +266,26 @@ mod tests {
         assert!(!judge(&claim(), true, &quick).passed);
         let full = shown(Ending::Passed, "COUNT flips full 1,000 of 1,000 seed 1");
         assert!(judge(&claim(), true, &full).passed);
+    }
+
+    // Guards: a long test that the quick lane misses, and the full lane, too.
+    #[test]
+    fn what_is_for_the_full_lane_only_is_missed_there_alone() {
+        let mut long = claim();
+        long.tests[0].full_only = true;
+        long.counts[0].quick = None;
+        let rest = &Shown::default();
+        assert_eq!(judge(&long, true, rest).problems.len(), 3);
+        long.tests.push(TestRef {
+            full_only: false,
+            ..long.tests[0].clone()
+        });
+        assert_eq!(
+            judge(&long, false, rest).problems,
+            ["no test s05 in p lib", "nothing shows it"]
+        );
+        let few = shown(Ending::Failed, "COUNT flips quick 20 of 1,000 seed 1");
+        assert!(!judge(&long, false, &few).passed, "it ran, and failed");
     }
 
     // Guards: `--id` of an open number exiting 0.

@@ -86,12 +86,11 @@ fn shown_by(claim: &Claim) -> String {
             .map(|figure| format!("`{}` {}", figure.package, figure.bin)),
     );
     parts.extend(claim.counts.iter().map(|count| {
-        format!(
-            "{}: {} of {}",
-            count.name,
-            grouped(count.quick),
-            grouped(count.full)
-        )
+        let full = grouped(count.full);
+        match count.quick {
+            Some(quick) => format!("{}: {} of {full}", count.name, grouped(quick)),
+            None => format!("{}: {full} in full", count.name),
+        }
     }));
     if claim.status == Status::Open {
         let issue = claim.issue.as_deref().unwrap_or("no issue");

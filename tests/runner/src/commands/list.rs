@@ -78,7 +78,10 @@ fn counts(claim: &Claim) -> (u64, u64) {
         return (shown as u64, shown as u64);
     }
     let sum = |pick: fn(&crate::claims::CountRef) -> u64| claim.counts.iter().map(pick).sum();
-    (sum(|count| count.quick), sum(|count| count.full))
+    (
+        sum(|count| count.quick.unwrap_or(0)),
+        sum(|count| count.full),
+    )
 }
 
 /// Measured here, else the estimate in the claims, else unknown.

@@ -7,7 +7,16 @@ use crate::failure::Failure;
 use crate::lane_log::LaneLog;
 use crate::suite::{BENCH, Suite};
 
+/// What the quick lane runs: the bench's own parts, and one guest in which one lock is paired and obeys while bluetoothd
+/// is killed.
+const QUICK: [&str; 2] = ["lib", "test:bluetoothd_killed"];
+
 pub(super) fn run(context: &Context, log: &mut LaneLog<'_>) -> Result<Report, Failure> {
-    let suite = Suite::of(context, BENCH, None, &[]);
-    run_all(context, suite.into_iter().collect(), log)
+    let of = |target| Suite::of(context, BENCH, target, &[]);
+    let suites = if context.full {
+        of(None).into_iter().collect()
+    } else {
+        QUICK.iter().filter_map(|target| of(Some(target))).collect()
+    };
+    run_all(context, suites, log)
 }

@@ -43,7 +43,7 @@ pub(crate) fn judge_all(
     {
         // Figures have their own lane; a run without it says nothing about them.
         let unmeasured = claim.figure.is_some() && !shown.lanes.contains_key("figures");
-        if unmeasured {
+        if unmeasured || (!context.full && claim.is_full_only()) {
             continue;
         }
         let verdict = verdict::judge(claim, context.full, &shown);
