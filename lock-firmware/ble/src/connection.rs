@@ -19,8 +19,10 @@ use crate::link;
 use crate::port::Port;
 use crate::radio::Shared;
 
-/// A connection without a link of the lock's ends after this: time to pair and to look around in.
-const IDLE: Duration = Duration::from_secs(20);
+/// A connection without a link of the lock's ends after this: time to pair and to look around in (S14).
+const IDLE: Duration = Duration::from_secs(10);
+/// The same for a stranger while every place is taken: time to pair, or to encrypt with a bond.
+const CROWDED: Duration = Duration::from_secs(3);
 /// How often a connection is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 /// Header of a notification, bytes.
@@ -85,17 +87,19 @@ pub(crate) async fn serve<C: Controller, P: Port>(
         unsubscribed: Signal::new(),
         written: Channel::new(),
     };
+    let place = shared.take_place();
     let ended = select4(
         events(shared, &gatt, &state),
         link::over_channel(shared, gatt.raw(), &state),
         link::over_attributes(shared, &gatt, &state),
-        idle(gatt.raw(), &state),
+        idle(shared, gatt.raw(), &state),
     )
     .await;
     if gatt.raw().is_connected() && !matches!(ended, Either4::First(())) {
         gatt.raw().disconnect();
         disconnected(&gatt).await;
     }
+    drop(place);
 }
 
 /// Waits until the host has seen the end of a connection that was told to end.
@@ -114,11 +118,22 @@ async fn disconnected(gatt: &GattConnection<'_, '_, DefaultPacketPool>) {
 ///
 /// trouble-host: the event of a connection's end is dropped when eight others wait. Seen: 0.8.0, where
 /// two did. So: the connection is looked at as well.
-async fn idle<P: Port>(connection: &Connection<'_, DefaultPacketPool>, state: &State<P>) {
+async fn idle<C: Controller, P: Port>(
+    shared: &Shared<'_, '_, C, P>,
+    connection: &Connection<'_, DefaultPacketPool>,
+    state: &State<P>,
+) {
     while connection.is_connected() {
         Timer::after(LOOK).await;
+        let level = connection.security_level();
+        let is_stranger = !level.is_ok_and(|level| level.authenticated());
+        let limit = if is_stranger && shared.is_crowded() {
+            CROWDED
+        } else {
+            IDLE
+        };
         let is_idle = state.bearer.get() == Bearer::None;
-        if is_idle && Instant::now() >= state.since.get() + IDLE {
+        if is_idle && Instant::now() >= state.since.get() + limit {
             return;
         }
     }

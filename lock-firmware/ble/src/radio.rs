@@ -89,8 +89,19 @@ pub(crate) struct Shared<'s, 'r, C: Controller, P> {
     address_every: Duration,
     /// Held by the one that advertises; since when the present address is on the air.
     advertising: Mutex<NoopRawMutex, Option<OnAir>>,
+    /// Connections that are served now.
+    connected: Cell<usize>,
     /// Set after the first connection attempt of the bonds' keeper.
     kept: RefCell<Vec<Bond, MAX_BONDS>>,
+}
+
+/// A place that is taken.
+pub(crate) struct Place<'a>(&'a Cell<usize>);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
+    }
 }
 
 struct OnAir {
@@ -126,6 +137,7 @@ pub async fn run<C: Controller, P: Port>(controller: C, setup: &Setup, port: &P)
         identity: setup.identity,
         address_every: Duration::from_secs(u64::from(setup.address_every_s)),
         advertising: Mutex::new(None),
+        connected: Cell::new(0),
         kept: RefCell::new(setup.bonds.clone()),
     };
     let mut runner = stack.runner();
@@ -155,6 +167,17 @@ impl<'s, 'r, C: Controller, P: Port> Shared<'s, 'r, C, P> {
             connection::serve(self, connection).await;
             self.keep_bonds();
         }
+    }
+
+    /// Takes a place until what is answered is dropped.
+    pub(crate) fn take_place(&self) -> Place<'_> {
+        self.connected.set(self.connected.get() + 1);
+        Place(&self.connected)
+    }
+
+    /// Whether nobody else can connect.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.connected.get() >= LINKS
     }
 
     async fn next_connection(

@@ -63,8 +63,12 @@ checks! {
     s13_malformed_hci_is_survived;
     /// Guards: a controller that stops answering, and a lock that waits for it for ever.
     s13_mute_controller_is_reset_within_10_s;
+    /// Guards: a silent peer that stays for ever, or one that has no time to pair.
+    s14_a_silent_peer_is_dropped_after_10_s;
     /// Guards: two silent peers that keep everybody out.
-    s14_silent_peers_are_dropped_and_a_good_one_gets_in;
+    s14_strangers_who_take_every_place_are_dropped_after_3_s;
+    /// Guards: a rule for strangers that turns out the household.
+    s14_a_bonded_peer_keeps_its_place_among_strangers;
     /// Guards: a peer that connects, opens a channel and says nothing, and keeps the link.
     s14_channel_without_proof_ends_after_10_s;
 }

@@ -2,17 +2,39 @@
 
 import asyncio
 
+from bumble.keys import MemoryKeyStore
+
+from bonds import pair
 from world import channel, dropped, hello_over_channel, is_hello, is_over, leave, need
 
 
-async def s14_silent_peers_are_dropped_and_a_good_one_gets_in(world):
+async def s14_a_silent_peer_is_dropped_after_10_s(world):
+    start = asyncio.get_running_loop().time()
+    await dropped(await world.connect(), 14)
+    lasted = asyncio.get_running_loop().time() - start
+    need(lasted > 8, f"dropped after {lasted} s: no time to pair")
+    await world.good_peer()
+
+
+async def s14_strangers_who_take_every_place_are_dropped_after_3_s(world):
     start = asyncio.get_running_loop().time()
     silent = [await world.connect(), await world.connect()]
     need(not world.is_on_air(), "a lock with two links advertises")
-    for connection in silent:
-        await dropped(connection, 25)
+    await dropped(silent[0], 8)
     lasted = asyncio.get_running_loop().time() - start
-    need(lasted > 5, f"dropped after {lasted} s: no time to pair")
+    need(2 < lasted < 7, f"dropped after {lasted} s")
+    await world.good_peer()
+    await dropped(silent[1], 12)
+
+
+async def s14_a_bonded_peer_keeps_its_place_among_strangers(world):
+    bonded = await world.connect(await world.device(MemoryKeyStore()))
+    await pair(bonded)
+    start = asyncio.get_running_loop().time()
+    await dropped(await world.connect(), 8)
+    need(asyncio.get_running_loop().time() - start > 2, "a stranger had no time to pair")
+    need(not is_over(bonded), "the bonded peer had to go, too")
+    await leave(bonded)
     await world.good_peer()
 
 
@@ -28,10 +50,11 @@ async def s14_channel_without_proof_ends_after_10_s(world):
         need(False, "a second unproven link is taken")
     except Exception as error:
         need(getattr(error, "error_code", None) == 4, f"refused with {error!r}")
+    await dropped(second, 8)
     await dropped(connection, 14)
     lasted = asyncio.get_running_loop().time() - start
     need(8 < lasted < 13, f"silent after its hello: dropped after {lasted} s")
-    need(not is_over(second), "the other link went with it")
+    second = await world.connect()
     need(is_hello(await hello_over_channel(second)), "the place did not come free")
     # And one that begins to speak has 2 s.
     opened = list(second.device.l2cap_channel_manager.le_coc_channels[second.handle].values())[0]
@@ -46,7 +69,9 @@ async def s14_channel_without_proof_ends_after_10_s(world):
 CHECKS = {
     check.__name__: check
     for check in (
-        s14_silent_peers_are_dropped_and_a_good_one_gets_in,
+        s14_a_silent_peer_is_dropped_after_10_s,
+        s14_strangers_who_take_every_place_are_dropped_after_3_s,
+        s14_a_bonded_peer_keeps_its_place_among_strangers,
         s14_channel_without_proof_ends_after_10_s,
     )
 }
