@@ -6,6 +6,7 @@
 //!
 //! | target | fed by |
 //! | --- | --- |
+//! | [`radio()`] | the lock's Bluetooth controller, and every peer of its host |
 //! | [`fragments()`], [`hellos()`], [`handshake()`], [`session()`], [`messages()`] | radio |
 //! | [`statements()`] | radio, broker, control socket |
 //! | [`names()`], [`hub_requests()`] | broker, control socket |
@@ -33,6 +34,7 @@ mod lock_flash;
 mod messages;
 mod names;
 mod parties;
+mod radio;
 pub mod seeds;
 mod session;
 mod statements;
@@ -52,6 +54,7 @@ pub use lock_events::lock_events;
 pub use lock_flash::lock_flash;
 pub use messages::messages;
 pub use names::names;
+pub use radio::radio;
 pub use session::session;
 pub use statements::statements;
 
@@ -59,7 +62,7 @@ pub use statements::statements;
 pub type Target = fn(&[u8]);
 
 /// Every target by name: the name of its wrapper in `cargo-fuzz/` and of its folder in `corpus/`.
-pub const ALL: [(&str, Target); 17] = [
+pub const ALL: [(&str, Target); 18] = [
     ("air", air),
     ("codes", codes),
     ("config", config),
@@ -75,6 +78,7 @@ pub const ALL: [(&str, Target); 17] = [
     ("lock_flash", lock_flash),
     ("messages", messages),
     ("names", names),
+    ("radio", radio),
     ("session", session),
     ("statements", statements),
 ];

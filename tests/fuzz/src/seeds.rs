@@ -65,6 +65,7 @@ pub fn of(target: &str) -> Vec<Seed> {
             ("lost_log", vec![3, 5, 1]),
         ],
         "names" => names(),
+        "radio" => radio(),
         "session" => vec![
             (
                 "there_and_back",
@@ -333,6 +334,30 @@ fn hub_requests() -> Vec<(&'static str, Vec<u8>)> {
         ));
     }
     seeds
+}
+
+/// A link of the first peer, and the first thing that it asks of each layer.
+fn radio() -> Vec<(&'static str, Vec<u8>)> {
+    let link = [0, 0, 1, 2, 3, 4, 5, 0xc0].as_slice();
+    let after = |steps: &[u8]| [link, steps].concat();
+    let channel = [4, 0, 0x14, 1, 10, 0x88, 0, 0x40, 0, 0xf4, 0, 0xf7, 0, 16, 0];
+    vec![
+        ("attributes", after(&[2, 0, 3, 0x02, 0x00, 0x02])),
+        ("pairing", after(&[3, 0, 7, 1, 2, 0, 0x0d, 16, 2, 2])),
+        ("channel", after(&channel)),
+        (
+            "unit",
+            after(&[&channel[..], &[5, 0, 0, 3, 1, 2, 3]].concat()),
+        ),
+        ("two_links", after(&[0, 1, 1, 2, 3, 4, 6, 0xc0, 1, 0])),
+        ("pieces", after(&[6, 0, 4, 0, 6, 3, 0x02, 0x00, 0x02])),
+        (
+            "events",
+            after(&[
+                10, 0, 11, 0, 8, 0, 3, 0x3e, 1, 1, 9, 0, 0x13, 5, 1, 0, 0, 1, 0,
+            ]),
+        ),
+    ]
 }
 
 /// Events of a stranger, a hub that may only look, and power cuts.
