@@ -7,7 +7,8 @@ mkdir -p "$LOCKS" /etc/drawbridge /run/drawbridge /var/lib/drawbridge $HOME/.con
 chmod 700 /var/lib/drawbridge
 
 start_broker() {
-    start mosquitto mosquitto -c /etc/mosquitto/mosquitto.conf
+    # Debian 12's writes its log in blocks.
+    start mosquitto stdbuf -oL mosquitto -c /etc/mosquitto/mosquitto.conf
     until_ok 60 listening 8883
 }
 

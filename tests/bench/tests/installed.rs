@@ -4,7 +4,7 @@ mod three_locks;
 
 use std::time::Duration;
 
-use drawbridge_bench::{Clock, Report, Scenario, Suite};
+use drawbridge_bench::{Report, Scenario, Suite};
 
 /// Milliseconds within which systemd has the hub back after SIGKILL.
 const BACK_MS: u64 = 2_000;
@@ -29,8 +29,7 @@ const INSTALLED: [&str; 14] = [
 fn installed(suite: Suite, gatt_only: bool) -> Report {
     let report = Scenario::new("three_locks")
         .with("GATT_ONLY", gatt_only)
-        .within(Duration::from_secs(300), Duration::from_secs(1_500))
-        .on(Clock::Counted)
+        .within(Duration::from_secs(600), Duration::from_secs(1_200))
         .installed_on(suite)
         .run()
         .unwrap();
