@@ -1,6 +1,9 @@
 //! What somebody learns who hears the hub's Bluetooth, from captures of its controller in the guest.
 
 mod links_nothing;
+mod needles;
+mod secrets;
+mod shows_nothing;
 
 /// The locks of both scenarios. A name of fewer than eight letters would be too short to be looked for.
 const LOCKS: [&str; 2] = ["Frontdoor", "Gardengate"];
