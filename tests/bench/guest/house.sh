@@ -94,6 +94,13 @@ start_listener() {
     until_ok 20 grep -q 'SUBSCRIBE from app:a2' /var/log/mosquitto
 }
 
+# A foreign app that reads the records of every lock's log as the hub tells them, one message each line.
+start_auditor() {
+    start audits stdbuf -oL mosquitto_sub -V 5 -q 1 -h localhost -p 8883 --cafile "$HOUSE/ca.pem" --cert "$HOUSE/a3.pem" \
+        --key "$HOUSE/a3.key" -t "drawbridge/$HUB/lock/+/audit" -F '%p'
+    until_ok 20 grep -q 'SUBSCRIBE from app:a3' /var/log/mosquitto
+}
+
 # publish LOCK FILE: a signed command as any MQTT client sends it.
 publish() {
     mosquitto_pub -V 5 -q 1 -h localhost -p 8883 --cafile "$HOUSE/ca.pem" --cert "$HOUSE/a3.pem" --key "$HOUSE/a3.key" \

@@ -68,3 +68,14 @@ heard_time() { tail -n "+$1" /var/log/ear | grep -e "$2" | tail -n 1 | cut -f 2 
 
 # How many L2CAP channels of the locks' PSM (0x88) the kernel holds connected: state 1, PSM 136.
 lock_channels() { grep -c ' 1 136 0x' /sys/kernel/debug/bluetooth/l2cap; }
+
+# What the hub's controllers hear and say, from now on, in /run/air.btsnoop; until `finish btmon`.
+start_capture() {
+    # It also prints what it records, decoded: more than memory holds.
+    btmon -w /run/air.btsnoop >/dev/null 2>&1 </dev/null &
+    echo $! >/run/btmon.pid
+    # The kernel greets whoever listens: more than the file's header is there.
+    until_ok 10 recording
+}
+
+recording() { [ "$(wc -c </run/air.btsnoop)" -gt 16 ]; }

@@ -2,6 +2,7 @@
 #   CHECK <name> ok            what the test's list of names must have
 #   CHECK <name> FAILED <why>
 #   VALUE <name> <value>       a number that the test judges
+#   FILE <name> <base64>       the next bytes of a file; in the end `FILE <name> size <bytes>`
 #   BENCH <text>               for the reader
 #   LOG <file> <line>          after a failure
 
@@ -15,6 +16,12 @@ uptime_ms() {
 say() { echo "BENCH $(uptime_ms) $*"; }
 
 value() { echo "VALUE $1 $2"; }
+
+# file NAME PATH: a file that the test judges.
+file() {
+    base64 -w 960 "$2" | sed "s|^|FILE $1 |"
+    echo "FILE $1 size $(wc -c <"$2")"
+}
 
 pass() { echo "CHECK $1 ok"; }
 
@@ -69,6 +76,12 @@ start_stamped() {
 end() {
     kill -9 "$(cat "/run/$1.pid")" 2>/dev/null
     until is_gone "$1"; do usleep 5000; done
+}
+
+# finish NAME: SIGTERM, so that it writes what it has, and waits until it is gone.
+finish() {
+    kill "$(cat "/run/$1.pid")" 2>/dev/null
+    until_ok 10 is_gone "$1"
 }
 
 # Also one that nobody has waited for yet is gone.

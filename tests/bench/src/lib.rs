@@ -8,6 +8,7 @@
 //! around.
 
 mod archive;
+pub mod capture;
 mod error;
 mod full;
 mod guest;

@@ -4,12 +4,44 @@
 //! reached is a check that failed.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+
+use base64ct::{Base64, Encoding};
+
+use crate::error::BenchError;
+
+/// A file that comes line by line.
+#[derive(Debug, Clone, Default)]
+struct Told {
+    bytes: Vec<u8>,
+    /// What it should be, once it was said.
+    size: Option<usize>,
+    /// Whether a line could not be read.
+    broken: bool,
+}
+
+impl Told {
+    fn take(&mut self, line: &str) {
+        if let Some(size) = line.strip_prefix("size ") {
+            self.size = size.trim().parse().ok();
+        } else if let Ok(bytes) = Base64::decode_vec(line) {
+            self.bytes.extend(bytes);
+        } else {
+            self.broken = true;
+        }
+    }
+
+    fn is_whole(&self) -> bool {
+        !self.broken && self.size == Some(self.bytes.len())
+    }
+}
 
 /// What was read from the console.
 #[derive(Debug, Clone, Default)]
 pub struct Report {
     checks: Vec<(String, Result<(), String>)>,
     values: BTreeMap<String, String>,
+    files: BTreeMap<String, Told>,
     lines: Vec<String>,
     ended: Option<i32>,
     /// Whether the guest switched itself off in time.
@@ -19,6 +51,10 @@ pub struct Report {
 impl Report {
     /// Takes one line of the console.
     pub(crate) fn take(&mut self, line: &str) {
+        if let Some((name, rest)) = file_line(line) {
+            // Not among the lines: nobody reads it there, and it is longer than all of them.
+            return self.files.entry(name.to_owned()).or_default().take(rest);
+        }
         self.lines.push(line.to_owned());
         // What comes before is the firmware's: its last line has no end.
         let Some((word, rest)) = line.trim().split_once(' ') else {
@@ -136,6 +172,45 @@ impl Report {
         let value = self.values.get(name);
         value.unwrap_or_else(|| panic!("no value {name}; the guest told {:?}", self.values))
     }
+
+    /// A file that the guest handed over.
+    ///
+    /// # Panics
+    /// When it did not, or not every byte came.
+    #[must_use]
+    #[track_caller]
+    pub fn file(&self, name: &str) -> &[u8] {
+        let told = self.files.get(name);
+        let told = told.unwrap_or_else(|| panic!("no file {name}; there are {:?}", self.files()));
+        assert!(
+            told.is_whole(),
+            "{name}: {} bytes came of {:?}",
+            told.bytes.len(),
+            told.size
+        );
+        &told.bytes
+    }
+
+    /// The names of all files that the guest handed over, in order.
+    #[must_use]
+    pub fn files(&self) -> Vec<&str> {
+        self.files.keys().map(String::as_str).collect()
+    }
+
+    /// Keeps these files in `folder`, for whoever wants to look at a capture.
+    pub(crate) fn keep_files(&self, folder: &Path) -> Result<(), BenchError> {
+        std::fs::create_dir_all(folder).map_err(BenchError::io("make a folder", folder))?;
+        for (name, told) in &self.files {
+            let path = folder.join(name.replace('/', "_"));
+            std::fs::write(&path, &told.bytes).map_err(BenchError::io("keep a file", &path))?;
+        }
+        Ok(())
+    }
+}
+
+/// The name and the rest of a line that hands over a part of a file.
+pub(crate) fn file_line(line: &str) -> Option<(&str, &str)> {
+    line.trim().strip_prefix("FILE ")?.split_once(' ')
 }
 
 #[cfg(test)]
@@ -179,5 +254,25 @@ mod tests {
     fn values_are_numbers_of_the_last_line_that_told_them() {
         let told = report(&["VALUE ready_ms 120", "VALUE ready_ms 140"]);
         assert_eq!(told.value("ready_ms"), 140);
+    }
+
+    // Guards: a capture of which half was lost on the console, in which nothing is found for that reason.
+    #[test]
+    fn only_a_file_of_which_every_byte_came_is_handed_over() {
+        let good = ["FILE air AAEC", "FILE air AwQ=", "FILE air size 5"];
+        assert_eq!(report(&good).file("air"), [0, 1, 2, 3, 4]);
+        assert_eq!(report(&["FILE none size 0"]).file("none"), [0_u8; 0]);
+        for lines in [
+            &good[..2],
+            &[good[0], good[2]],
+            &[good[0], good[1], good[1], good[2]],
+            &[good[0], "FILE air A*Q=", good[1], good[2]],
+            &[good[0], good[1], "FILE air size five"],
+            &[],
+        ] {
+            let told = report(lines);
+            let taken = std::panic::catch_unwind(|| told.file("air").len());
+            assert!(taken.is_err(), "{lines:?}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! One boot of a guest with a script in it.
 
+use std::path::Path;
 use std::time::Duration;
 
 use crate::archive::Archive;
@@ -8,7 +9,7 @@ use crate::full::{Full, Suite};
 use crate::guest::{Guest, here, read};
 use crate::house;
 use crate::machine::{Clock, Machine, qemu};
-use crate::report::Report;
+use crate::report::{Report, file_line};
 
 /// A script of `tests/bench/guest/`, what it is told, and how long it may take.
 #[derive(Debug, Clone)]
@@ -87,12 +88,15 @@ impl Scenario {
         };
         let live = std::env::var_os("DRAWBRIDGE_BENCH_LIVE").is_some();
         let in_time = Machine::run(command, self.host_limit, |line| {
-            if live {
+            if live && file_line(line).is_none() {
                 eprintln!("{line}");
             }
             report.take(line);
         })?;
         report.in_time = in_time;
+        if let Some(folder) = std::env::var_os("DRAWBRIDGE_BENCH_FILES") {
+            report.keep_files(Path::new(&folder))?;
+        }
         Ok(report)
     }
 

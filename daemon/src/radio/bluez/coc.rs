@@ -3,9 +3,11 @@
 use std::io;
 
 use bluer::l2cap::{Security, SecurityLevel, SeqPacket, Socket, SocketAddr};
+use bluer::{Address as Bdaddr, AddressType};
 use drawbridge_protocol::frame::MIN_PACKET;
 use drawbridge_protocol::gatt;
 
+use super::call::{PROPERTY, limited};
 use super::place::Place;
 use super::port::Port;
 use crate::radio::LinkFault;
@@ -41,6 +43,7 @@ impl Coc {
     }
 
     async fn connect(port: &Port, place: Place) -> io::Result<Self> {
+        let (lock, kind) = known_as(port, place).await;
         let socket = Socket::new_seq_packet()?;
         socket.bind(SocketAddr::new(port.address, port.kind, 0))?;
         // A bond is privacy, not a condition.
@@ -51,7 +54,7 @@ impl Coc {
         // Nobody can send more than this in one unit.
         socket.set_recv_mtu(gatt::MAX_PACKET)?;
         let socket = socket
-            .connect(SocketAddr::new(place.lock, place.kind, gatt::PSM))
+            .connect(SocketAddr::new(lock, kind, gatt::PSM))
             .await?;
         let mut room = vec![0; usize::from(gatt::MAX_PACKET)];
         let length = socket.recv(&mut room).await?;
@@ -90,6 +93,21 @@ impl Coc {
             Err(error) => Err(ended(&error)),
         }
     }
+}
+
+/// The address under which the kernel waits for this lock.
+///
+/// BlueZ: a bonded device keeps the path, and with it the name, that the address of its first advert gave it; the kernel
+/// resolves each advert to the identity address, and a connection to any other waits for an advert that never comes. Seen: 5.82
+/// on kernel 6.12, each link after the one that was bonded. So: BlueZ is asked for the address.
+async fn known_as(port: &Port, place: Place) -> (Bdaddr, AddressType) {
+    let asked = async {
+        let device = port.adapter.device(place.lock)?;
+        bluer::Result::Ok((device.remote_address().await?, device.address_type().await?))
+    };
+    let known = limited("read a lock's address", PROPERTY, asked).await;
+    // BlueZ has dropped it meanwhile: then there is no bond, and the address on the air is its own.
+    known.unwrap_or((place.lock, place.kind))
 }
 
 // The kernel's numbers, which std has no names for (errno.h; bt_to_errno in net/bluetooth/lib.c).
