@@ -49,7 +49,7 @@ fn f19_floods_of_adverts_mqtt_and_dbus_leave_the_command_p99_at_most_twice_its_i
         .with("BUS", BUS)
         .within(
             Duration::from_secs(120 + 15 * commands),
-            Duration::from_secs(600 + 20 * commands),
+            Duration::from_secs(1_200 + 60 * commands),
         )
         .on(Clock::Counted)
         .run()
