@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | bolt, motor, door, battery | [`body`] |
 //! | flash in a file, factory data beside it | [`image`], [`flash_handle`], [`factory_file`] |
-//! | core, body and links, without any I/O | [`device`], [`lane`] |
+//! | core, body and links, without any I/O | [`device`], [`lane`], [`message_ends`] |
 //! | the virtual air | [`air_frame`], [`air`] |
 //! | a real Bluetooth controller | [`hci`] |
 //! | knobs | [`control`] |
@@ -23,6 +23,7 @@ pub mod flash_handle;
 pub mod hci;
 pub mod image;
 pub mod lane;
+pub mod message_ends;
 pub mod options;
 pub mod show;
 pub mod simulator;

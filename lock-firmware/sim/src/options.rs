@@ -109,6 +109,7 @@ mod tests {
         for knob in [
             "power_loss",
             "link_loss",
+            "hang_up",
             "by_hand",
             "--motor-ms",
             "--qr-text",

@@ -65,7 +65,7 @@ start_lock() {
     local lock=$1
     shift
     start_stamped "lock_$lock" drawbridge-lock-sim --hci "tcp:127.0.0.1:$LOCK_PORT" --flash "$LOCKS/$lock.flash" --name "$lock" \
-        --control "$LOCKS/$lock.control" --qr-text "$LOCKS/$lock.code" --motor-ms 150 "$@"
+        --control "$LOCKS/$lock.control" --qr-text "$LOCKS/$lock.code" --motor-ms "${MOTOR_MS:-150}" "$@"
     until_ok 60 ask_lock "$lock" '{"do":"hello"}'
 }
 
@@ -87,9 +87,9 @@ claim() {
     press_button "$1" && drawbridge owner claim --name "$1" --code-file "$LOCKS/$1.code" --json
 }
 
-# A foreign app that listens to every result, one line each.
+# A foreign app that listens to every result, one line each, with the time before it.
 start_listener() {
-    start results stdbuf -oL mosquitto_sub -V 5 -q 1 -h localhost -p 8883 --cafile "$HOUSE/ca.pem" --cert "$HOUSE/a2.pem" \
+    start_stamped results stdbuf -oL mosquitto_sub -V 5 -q 1 -h localhost -p 8883 --cafile "$HOUSE/ca.pem" --cert "$HOUSE/a2.pem" \
         --key "$HOUSE/a2.key" -t "drawbridge/$HUB/lock/+/result" -F '%p'
     until_ok 20 grep -q 'SUBSCRIBE from app:a2' /var/log/mosquitto
 }
@@ -107,8 +107,11 @@ publish() {
         -t "drawbridge/$HUB/lock/$1/command" -f "$2"
 }
 
+# Every last word about a command, each with its time before it; there should be one.
+finals_of() { grep "$1" /var/log/results | grep -E '"status":"(done|failed|refused|expired|not_executed)"'; }
+
 # The last word about a command, if it has been said.
-final_of() { grep "$1" /var/log/results | grep -E '"status":"(done|failed|refused|expired|not_executed)"' | head -n 1; }
+final_of() { finals_of "$1" | head -n 1 | cut -d ' ' -f 2-; }
 
 has_final() { [ -n "$(final_of "$1")" ]; }
 

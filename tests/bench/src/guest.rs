@@ -12,7 +12,7 @@ use crate::error::BenchError;
 
 /// Our own programs that run in the guest.
 const PRODUCT: [&str; 3] = ["drawbridged", "drawbridge", "drawbridge-lock-sim"];
-const BENCH: [&str; 3] = ["vhci-bridge", "knob", "stamp"];
+const BENCH: [&str; 4] = ["vhci-bridge", "knob", "stamp", "flood"];
 
 /// Where the parts of this crate are, in the repository.
 #[must_use]

@@ -14,8 +14,8 @@ const HOUSE: &str = "/bench/house";
 /// The hub's id; the shipped access list knows it.
 const HUB: &str = "h1";
 
-/// Puts a CA, a broker with the shipped configuration, and the certificates of hub (`h1`), owner (`app:a1`) and two
-/// foreign apps (`app:a2`, `app:a3`) into the guest.
+/// Puts a CA, a broker with the shipped configuration, and the certificates of hub (`h1`), owner (`app:a1`) and four
+/// foreign apps (`app:a2` to `app:a5`) into the guest.
 pub(crate) fn add(archive: &mut Archive) -> Result<(), BenchError> {
     let folder = tempfile::tempdir().map_err(BenchError::io("make a folder", "/tmp"))?;
     let pki = Pki::create(folder.path())?;
@@ -31,7 +31,7 @@ pub(crate) fn add(archive: &mut Archive) -> Result<(), BenchError> {
     };
     identity(format!("{BROKER}/server"), &pki.server()?)?;
     identity(format!("{HOUSE}/hub"), &pki.client(HUB)?)?;
-    for app in ["a1", "a2", "a3"] {
+    for app in ["a1", "a2", "a3", "a4", "a5"] {
         identity(
             format!("{HOUSE}/{app}"),
             &pki.client(&format!("app:{app}"))?,
@@ -47,6 +47,8 @@ pub(crate) fn add(archive: &mut Archive) -> Result<(), BenchError> {
     let access = Setup::default()
         .with_app("app:a2", HUB)
         .with_app("app:a3", HUB)
+        .with_app("app:a4", HUB)
+        .with_app("app:a5", HUB)
         .access_list();
     archive.add(
         &format!("{BROKER}/drawbridge.acl"),

@@ -6,14 +6,31 @@
 /// When `DRAWBRIDGE_LANE` is neither `quick` nor `full`: a misspelt lane must not shrink the count.
 #[must_use]
 pub fn rounds(name: &str, quick: u64, full: u64) -> u64 {
-    let lane = std::env::var("DRAWBRIDGE_LANE").unwrap_or_else(|_| "quick".to_owned());
-    let count = match lane.as_str() {
-        "quick" => quick,
-        "full" => full,
-        other => panic!("DRAWBRIDGE_LANE is '{other}', wanted full or quick"),
-    };
-    println!("COUNT {name} {lane} {count} of {full} seed {}", seed());
+    let count = of_lane(quick, full);
+    told(name, count, full);
     count
+}
+
+/// Tells how many of all that there is to repeat were repeated, where only the guest knows how many that is.
+///
+/// # Panics
+/// As [`rounds`].
+pub fn told(name: &str, count: u64, all: u64) {
+    let lane = of_lane("quick", "full");
+    println!("COUNT {name} {lane} {count} of {all} seed {}", seed());
+}
+
+/// What is for this lane, `quick` or `full`.
+///
+/// # Panics
+/// As [`rounds`].
+#[must_use]
+pub fn of_lane<T>(quick: T, full: T) -> T {
+    match std::env::var("DRAWBRIDGE_LANE").as_deref() {
+        Err(_) | Ok("quick") => quick,
+        Ok("full") => full,
+        Ok(other) => panic!("DRAWBRIDGE_LANE is '{other}', wanted full or quick"),
+    }
 }
 
 /// The seed of this run (`DRAWBRIDGE_SEED`), 1 when none is given.

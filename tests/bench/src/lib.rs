@@ -21,7 +21,7 @@ mod scenario;
 
 pub use error::BenchError;
 pub use full::Suite;
-pub use lane::{rounds, seed};
+pub use lane::{of_lane, rounds, seed, told};
 pub use machine::Clock;
 pub use proof::signed;
 pub use report::Report;

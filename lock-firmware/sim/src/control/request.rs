@@ -23,6 +23,8 @@ pub const HELP: &str = r#"Requests on the control socket, one JSON object a line
                                                models: before, torn, erase
   {"do":"power_on"}                            takes at_write, model and seed too: cut again while booting
   {"do":"link_loss","after_packets":5}         all links go down after 5 more packets; without: now
+  {"do":"hang_up","after_messages":5}          all links go down when 5 more messages have passed whole, either
+                                               way; what the lock says to the last is lost. 0: take it back
   {"do":"delay","ms":50}                       each packet of a link arrives that much later, each way
   {"do":"drop","to_hub":1,"to_lock":0,"at_least":0,"close":false}
                                                lose the next session records of at least that many bytes
@@ -96,6 +98,11 @@ pub enum Request {
         /// After so many packets, either way; 0 = now.
         after_packets: u32,
     },
+    /// Take all links down between two messages.
+    HangUp {
+        /// When so many have passed whole, either way; 0 = never.
+        after_messages: u32,
+    },
     /// Slow the links down.
     Delay {
         /// Milliseconds, each way.
@@ -124,11 +131,12 @@ enum Verb {
     PowerLoss,
     PowerOn,
     LinkLoss,
+    HangUp,
     Delay,
     Drop,
 }
 
-const VERBS: [(&str, Verb); 14] = [
+const VERBS: [(&str, Verb); 15] = [
     ("hello", Verb::Hello),
     ("status", Verb::Status),
     ("button", Verb::Button),
@@ -141,6 +149,7 @@ const VERBS: [(&str, Verb); 14] = [
     ("power_loss", Verb::PowerLoss),
     ("power_on", Verb::PowerOn),
     ("link_loss", Verb::LinkLoss),
+    ("hang_up", Verb::HangUp),
     ("delay", Verb::Delay),
     ("drop", Verb::Drop),
 ];
@@ -208,6 +217,9 @@ impl Request {
             Verb::PowerOn => Self::PowerOn { cut: cut(fields)? },
             Verb::LinkLoss => Self::LinkLoss {
                 after_packets: fields.number("after_packets", 0..=1_000_000)?.unwrap_or(0) as u32,
+            },
+            Verb::HangUp => Self::HangUp {
+                after_messages: required(fields, "after_messages", 1_000_000)? as u32,
             },
             Verb::Delay => Self::Delay {
                 ms: required(fields, "ms", 600_000)? as u32,

@@ -57,6 +57,9 @@ impl Device {
             Request::LinkLoss { after_packets } => {
                 self.faults.loss_after = Some(after_packets);
             }
+            Request::HangUp { after_messages } => {
+                self.faults.hang_up_after = Some(after_messages).filter(|left| *left > 0);
+            }
             Request::Delay { ms } => self.faults.delay_ms = ms,
             Request::Drop { to_hub, to_lock } => {
                 self.faults = Faults {
@@ -123,6 +126,9 @@ impl Device {
             "motor": if self.body.motor_is_on() { "on" } else { "off" },
             "motor_actuations": self.body.actuations(),
             "links": self.links.len(),
+            "newest_link_ms": self.links.values().map(|link| now_ms - link.opened_at).min(),
+            "messages": self.faults.messages,
+            "hang_up_left": self.faults.hang_up_after,
             "drops_left": {
                 "to_hub": self.faults.to_hub.count,
                 "to_lock": self.faults.to_lock.count,

@@ -6,6 +6,7 @@ use drawbridge_protocol::frame::MIN_PACKET;
 use super::{ConnectionId, Device, Effect, Link};
 use crate::air_frame::MAX_PACKET;
 use crate::lane::{Lane, Passage};
+use crate::message_ends::MessageEnds;
 
 /// Why a link is not opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +47,9 @@ impl Device {
             packet: usize::from(packet),
             inbound: Lane::default(),
             outbound: Lane::default(),
+            arriving: MessageEnds::default(),
+            leaving: MessageEnds::default(),
+            opened_at: now_ms,
             closing: false,
         };
         self.links.insert(connection, link);
@@ -113,6 +117,10 @@ impl Device {
             // One at a time: the core's outputs are taken after every input.
             if let Some(packet) = link.inbound.pop_due(now_ms) {
                 lock.handle_packet(link.id, &packet, now_ms - self.booted_at, &mut self.entropy);
+                if link.arriving.is_at_end(&packet) && self.faults.count_message() {
+                    // Before the core's answer is taken, which finds no link.
+                    self.lose_links(now_ms);
+                }
                 return;
             }
         }
@@ -127,8 +135,10 @@ impl Device {
 
     pub(super) fn deliver_to_hub(&mut self, now_ms: u64) {
         let mut ended = Vec::new();
+        let mut hangs_up = false;
         for (connection, link) in &mut self.links {
-            while let Some(bytes) = link.outbound.pop_due(now_ms) {
+            while !hangs_up && let Some(bytes) = link.outbound.pop_due(now_ms) {
+                hangs_up = link.leaving.is_at_end(&bytes) && self.faults.count_message();
                 self.effects.push_back(Effect::Packet {
                     connection: *connection,
                     bytes,
@@ -141,6 +151,9 @@ impl Device {
         for connection in ended {
             self.links.remove(&connection);
             self.effects.push_back(Effect::Close { connection });
+        }
+        if hangs_up {
+            self.lose_links(now_ms);
         }
     }
 

@@ -15,6 +15,7 @@ use crate::entropy::Randomness;
 use crate::flash_handle::FlashHandle;
 use crate::image::{Image, ImageError};
 use crate::lane::{Drops, Lane};
+use crate::message_ends::MessageEnds;
 pub use links::Refusal;
 
 /// A connection of the air, for as long as the process runs.
@@ -62,6 +63,10 @@ struct Faults {
     to_lock: Drops,
     /// All links go down when this many more packets passed.
     loss_after: Option<u32>,
+    /// All links go down when this many more messages passed.
+    hang_up_after: Option<u32>,
+    /// How many messages passed.
+    messages: u64,
 }
 
 #[derive(Debug)]
@@ -71,6 +76,9 @@ struct Link {
     packet: usize,
     inbound: Lane,
     outbound: Lane,
+    arriving: MessageEnds,
+    leaving: MessageEnds,
+    opened_at: u64,
     /// The core ended it: it goes down when what it said before has arrived.
     closing: bool,
 }
@@ -273,6 +281,14 @@ impl Faults {
     fn count_packet(&mut self) -> bool {
         let left = self.loss_after.map(|left| left.saturating_sub(1));
         self.loss_after = left.filter(|left| *left > 0);
+        left == Some(0)
+    }
+
+    /// Counts a message that has passed whole; answers whether all links go down behind it.
+    fn count_message(&mut self) -> bool {
+        self.messages += 1;
+        let left = self.hang_up_after.map(|left| left.saturating_sub(1));
+        self.hang_up_after = left.filter(|left| *left > 0);
         left == Some(0)
     }
 }

@@ -127,6 +127,34 @@ fn f03_a_link_lost_after_any_packet_never_moves_the_bolt_twice() {
     panic!("a command of over 60 packets");
 }
 
+/// F03: the link is cut behind a command, which has turned the motor then, or behind its answer, which has arrived.
+///
+/// Guards: a knob that cuts inside a message or behind another one, so that a scenario tests fewer cuts than it counts.
+#[test]
+fn f03_hang_up_comes_behind_exactly_so_many_messages() {
+    let mut bench = Bench::new(|_| {});
+    let number = |bench: &Bench, what: &str| bench.status()[what].as_u64().unwrap();
+    for (wanted, action) in [(1, Action::Lock), (2, Action::Unlock)] {
+        let statement = bench.owner.sign(action);
+        let turns = number(&bench, "motor_actuations");
+        let passed = number(&bench, "messages");
+        bench.knob(&format!(r#"{{"do":"hang_up","after_messages":{wanted}}}"#));
+        let answered = bench.command(&statement);
+        assert_eq!(answered.is_ok(), wanted == 2);
+        assert_eq!(number(&bench, "messages"), passed + wanted);
+        assert_eq!(number(&bench, "links"), 0);
+        assert_eq!(number(&bench, "motor_actuations"), turns + 1);
+        bench.owner.rejoin().unwrap();
+        let again = bench.command(&statement).unwrap();
+        assert_eq!((again.verdict, again.duplicate), (Verdict::Done, true));
+        assert_eq!(number(&bench, "motor_actuations"), turns + 1);
+    }
+    bench.knob(r#"{"do":"hang_up","after_messages":1}"#);
+    assert_eq!(number(&bench, "hang_up_left"), 1);
+    bench.knob(r#"{"do":"hang_up","after_messages":0}"#);
+    bench.owner.hub.session_info().unwrap();
+}
+
 #[test]
 fn a_delay_applies_to_each_packet_each_way() {
     let mut bench = Bench::new(|_| {});
