@@ -5,8 +5,11 @@
 //! file on the disk, and taps on both of its connections. Progress goes to standard error.
 
 mod air_tap;
+mod app;
 mod bridge;
+mod conversation;
 mod figure;
+mod handshake;
 mod house;
 mod idle;
 mod latency;
@@ -35,6 +38,8 @@ struct Options {
 enum Group {
     /// P01: from MQTT to the first byte on the air, and its parts.
     Latency,
+    /// P05: round trips from link-up to a command, with a new and with a resumed session.
+    Handshake,
     /// P08 and P09: memory and wake-ups of an idle hub.
     Idle,
     /// P14: from the start of the process to READY.
@@ -46,6 +51,7 @@ enum Group {
 fn main() -> ExitCode {
     let measured = match Options::parse().group {
         Group::Latency => latency::measure(),
+        Group::Handshake => handshake::measure(),
         Group::Idle => idle::measure(),
         Group::Start => start::measure(),
         Group::Size => size::measure(),
