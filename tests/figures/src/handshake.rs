@@ -63,7 +63,11 @@ pub(crate) fn measure() -> Result<(), Failure> {
     for (start, goal) in [(Start::Cold, 1.0), (Start::Resumed, 0.0)] {
         let mut counts = Vec::new();
         for turn in 0..LINKS {
-            let action = if turn % 2 == 0 { "unlock" } else { "lock" };
+            let action = if turn.is_multiple_of(2) {
+                "unlock"
+            } else {
+                "lock"
+            };
             let counted = runtime.block_on(one(&mut house, &tap, start, action))?;
             counts.push(counted);
         }
