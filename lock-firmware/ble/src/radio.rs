@@ -40,9 +40,6 @@ const PROBE: Duration = Duration::from_secs(3);
 const REFUSED: Duration = Duration::from_millis(250);
 /// A link that was made is accepted within this, or never.
 const WASTED: Duration = Duration::from_millis(50);
-/// Between adverts.
-const INTERVAL: Duration = Duration::from_millis(100);
-
 /// What the radio is to be.
 #[derive(Debug, Clone)]
 pub struct Setup {
@@ -54,6 +51,8 @@ pub struct Setup {
     pub bonds: Vec<Bond, MAX_BONDS>,
     /// How long an address and its beacon are on the air, in seconds.
     pub address_every_s: u32,
+    /// Between two adverts, in milliseconds: 20 to 10,240 (Core vol 4 part E 7.8.5).
+    pub advert_every_ms: u16,
     /// Whether the controller may vanish without a word, and so is asked now and then.
     pub probe: bool,
 }
@@ -87,6 +86,7 @@ pub(crate) struct Shared<'s, 'r, C: Controller, P> {
     pub(crate) watch: &'r Watch,
     identity: Identity,
     address_every: Duration,
+    advert_every: Duration,
     /// Held by the one that advertises; since when the present address is on the air.
     advertising: Mutex<NoopRawMutex, Option<OnAir>>,
     /// Connections that are served now.
@@ -136,6 +136,7 @@ pub async fn run<C: Controller, P: Port>(controller: C, setup: &Setup, port: &P)
         watch: &watch,
         identity: setup.identity,
         address_every: Duration::from_secs(u64::from(setup.address_every_s)),
+        advert_every: Duration::from_millis(u64::from(setup.advert_every_ms)),
         advertising: Mutex::new(None),
         connected: Cell::new(0),
         kept: RefCell::new(setup.bonds.clone()),
@@ -193,8 +194,8 @@ impl<'s, 'r, C: Controller, P: Port> Shared<'s, 'r, C, P> {
                 continue;
             };
             let parameters = AdvertisementParameters {
-                interval_min: INTERVAL,
-                interval_max: INTERVAL,
+                interval_min: self.advert_every,
+                interval_max: self.advert_every,
                 own_addr_kind: Some(AddrKind::RANDOM),
                 ..AdvertisementParameters::default()
             };

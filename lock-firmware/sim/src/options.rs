@@ -28,6 +28,10 @@ pub struct Options {
     #[arg(long, value_name = "SECS", default_value_t = 900, value_parser = clap::value_parser!(u32).range(1..=3_600))]
     pub address_every: u32,
 
+    /// With --hci: between two adverts.
+    #[arg(long, value_name = "MS", default_value_t = 100, value_parser = clap::value_parser!(u16).range(20..=10_240))]
+    pub advert_every: u16,
+
     /// Flash image of the lock; made on the first start.
     #[arg(long, value_name = "FILE")]
     pub flash: PathBuf,
@@ -60,6 +64,10 @@ pub struct Options {
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
 
+    /// Tests only, with --hci: links reach an echo and not the lock.
+    #[arg(long, requires = "hci")]
+    pub echo: bool,
+
     /// Unix socket for the knobs below.
     #[arg(long, value_name = "PATH")]
     pub control: Option<PathBuf>,
@@ -73,6 +81,7 @@ impl Options {
             air: Some(air.to_owned()),
             hci: None,
             address_every: 900,
+            advert_every: 100,
             flash: flash.to_owned(),
             new: false,
             name: "lock".to_owned(),
@@ -81,6 +90,7 @@ impl Options {
             auto_relock: None,
             motor_ms: 300,
             seed: None,
+            echo: false,
             control: None,
         }
     }

@@ -104,6 +104,8 @@ impl Place {
             is_new,
             passkey: device.factory().qr().keys().passkey,
             address_every_s: options.address_every,
+            advert_every_ms: options.advert_every,
+            is_echo: options.echo,
         };
         Ok(Self::Hci(HciPort::start(hci, terminal.clone(), events)?))
     }

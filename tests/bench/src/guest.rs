@@ -132,7 +132,7 @@ pub(crate) fn programs() -> Result<Vec<(&'static str, PathBuf)>, BenchError> {
     Ok(all)
 }
 
-fn strip(from: &Path, to: &Path) -> Result<(), BenchError> {
+pub(crate) fn strip(from: &Path, to: &Path) -> Result<(), BenchError> {
     let output = Command::new("strip")
         .arg("-o")
         .arg(to)

@@ -1,12 +1,12 @@
 //! One boot of a guest with a script in it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::archive::Archive;
 use crate::error::BenchError;
 use crate::full::{Full, Suite};
-use crate::guest::{Guest, here, read};
+use crate::guest::{Guest, here, read, strip};
 use crate::house;
 use crate::machine::{Clock, Machine, qemu};
 use crate::report::{Report, file_line};
@@ -20,6 +20,7 @@ pub struct Scenario {
     host_limit: Duration,
     clock: Clock,
     installed: Option<Suite>,
+    programs: Vec<(String, PathBuf)>,
 }
 
 impl Scenario {
@@ -33,6 +34,7 @@ impl Scenario {
             host_limit: Duration::from_secs(600),
             clock: Clock::default(),
             installed: None,
+            programs: Vec::new(),
         }
     }
 
@@ -61,6 +63,13 @@ impl Scenario {
     #[must_use]
     pub fn installed_on(mut self, suite: Suite) -> Self {
         self.installed = Some(suite);
+        self
+    }
+
+    /// With the program at `path`, which the script calls by `name`.
+    #[must_use]
+    pub fn with_program(mut self, name: &str, path: impl Into<PathBuf>) -> Self {
+        self.programs.push((name.to_owned(), path.into()));
         self
     }
 
@@ -106,6 +115,12 @@ impl Scenario {
         let script = read(&here().join("guest").join(&self.script))?;
         let script = [self.settings.as_bytes(), &script].concat();
         archive.add("/bench/scenario", 0o644, &script);
+        let folder = tempfile::tempdir().map_err(BenchError::io("make a folder", "/tmp"))?;
+        for (name, path) in &self.programs {
+            let place = folder.path().join(name);
+            strip(path, &place)?;
+            archive.add(&format!("/bench/bin/{name}"), 0o755, &read(&place)?);
+        }
         let limit = self.guest_limit.as_secs().to_string();
         archive.add("/bench/limit", 0o644, limit.as_bytes());
         if std::env::var_os("DRAWBRIDGE_BENCH_LOGS").is_some() {

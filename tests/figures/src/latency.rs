@@ -9,16 +9,13 @@
 
 use std::time::{Duration, Instant};
 
-use drawbridge_daemon::cloud::app::{AppConfig, AppLink, AppPublish};
-use drawbridge_daemon::cloud::{Endpoint, Timing, TrustPaths};
 use drawbridge_daemon::core::LockBinding;
 use drawbridge_daemon::store::identity::IdentityDir;
-use drawbridge_protocol::command::Command;
 use drawbridge_protocol::keys::IdentityKey;
-use serde_json::Value;
 
 use crate::Failure;
 use crate::air_tap::AirTap;
+use crate::app::{self, publish, until_done};
 use crate::bridge::Bridge;
 use crate::figure::Figure;
 use crate::house::{BRIDGE, Ground, HUB, House};
@@ -35,8 +32,6 @@ const WARM_UP: usize = 5;
 const QUIET: Duration = Duration::from_millis(5);
 /// For a command to pass both taps.
 const WAY_LIMIT: Duration = Duration::from_secs(2);
-/// For a final result.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One command's way, all in ns since 1970.
 struct Way {
@@ -195,13 +190,14 @@ impl Range {
     }
 
     async fn run(&self) -> Result<Run, Failure> {
-        let mut link = self.connect().await?;
+        let mut link = app::connect(&self.house).await?;
         let lock = &self.lock;
         link.subscribe(&format!("drawbridge/{HUB}/lock/{lock}/result"))
             .await?;
         let mut run = Run::default();
         for turn in 0..WARM_UP + COMMANDS {
-            let command = self.sign(if turn % 2 == 0 { "unlock" } else { "lock" })?;
+            let action = if turn % 2 == 0 { "unlock" } else { "lock" };
+            let command = app::sign(&self.house, "L1", action)?;
             tokio::time::sleep(QUIET).await;
             self.hub_tcp.take();
             self.hub_air.take();
@@ -255,64 +251,6 @@ impl Range {
                 .into());
             }
             std::thread::sleep(Duration::from_millis(1));
-        }
-    }
-
-    fn sign(&self, action: &str) -> Result<Vec<u8>, Failure> {
-        let out = self.house.ground.folder("signed")?.join("command.cose");
-        if out.exists() {
-            std::fs::remove_file(&out)?;
-        }
-        let path = out.display().to_string();
-        let words = [
-            "owner", "sign", "--lock", "L1", "--action", action, "--ttl", "60", "--out", &path,
-            "--local",
-        ];
-        self.house.owner.run(&words)?.done("owner sign")?;
-        Ok(std::fs::read(&out)?)
-    }
-
-    async fn connect(&self) -> Result<AppLink, Failure> {
-        let app = &self.house.app;
-        let config = AppConfig {
-            endpoint: Endpoint {
-                host: "localhost".into(),
-                port: self.house.ground.broker.port(),
-                server_name: None,
-            },
-            trust: TrustPaths {
-                ca: self.house.ground.pki.ca_file().to_owned(),
-                cert: app.cert.clone(),
-                key: app.key.clone(),
-                crl: None,
-            },
-            runtime_dir: self.house.ground.folder("app")?,
-            timing: Timing::default(),
-        };
-        Ok(AppLink::connect(&config).await?)
-    }
-}
-
-async fn publish(link: &mut AppLink, hub: &str, lock: &str, command: &[u8]) -> Result<(), Failure> {
-    link.publish(AppPublish {
-        topic: format!("drawbridge/{hub}/lock/{lock}/command"),
-        payload: command.to_vec(),
-        ..AppPublish::default()
-    })
-    .await?;
-    Ok(())
-}
-
-async fn until_done(link: &mut AppLink, command: &[u8]) -> Result<(), Failure> {
-    let id = Command::read(command)?.id.to_string();
-    loop {
-        let message = link.next(PATIENCE).await?.ok_or("no final result")?;
-        let result: Value = serde_json::from_slice(&message.payload)?;
-        match result["status"].as_str() {
-            _ if result["command"] != Value::String(id.clone()) => {}
-            Some("accepted" | "delivered") => {}
-            Some("done") => return Ok(()),
-            _ => return Err(format!("not done: {result}").into()),
         }
     }
 }

@@ -5,8 +5,13 @@
 //! file on the disk, and taps on both of its connections. Progress goes to standard error.
 
 mod air_tap;
+mod app;
 mod bridge;
+mod commands;
+mod conversation;
+mod errand;
 mod figure;
+mod handshake;
 mod house;
 mod idle;
 mod latency;
@@ -16,10 +21,11 @@ mod samples;
 mod size;
 mod start;
 mod tcp_tap;
+mod told;
 
 use std::process::ExitCode;
 
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand};
 
 /// Why a figure could not be measured.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -28,24 +34,35 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug, Parser)]
 struct Options {
     /// What to measure.
+    #[command(subcommand)]
     group: Group,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
+#[derive(Debug, Subcommand)]
 enum Group {
     /// P01: from MQTT to the first byte on the air, and its parts.
     Latency,
+    /// P05: round trips from link-up to a command, with a new and with a resumed session.
+    Handshake,
+    /// P03 and P04, and P07 of the link: commands over the real Bluetooth of a guest.
+    Commands,
     /// P08 and P09: memory and wake-ups of an idle hub.
     Idle,
     /// P14: from the start of the process to READY.
     Start,
     /// P15: the installed binary.
     Size,
+    /// What the guest itself runs.
+    #[command(hide = true)]
+    Errand(errand::Errand),
 }
 
 fn main() -> ExitCode {
     let measured = match Options::parse().group {
         Group::Latency => latency::measure(),
+        Group::Handshake => handshake::measure(),
+        Group::Commands => commands::measure(),
+        Group::Errand(errand) => errand.run(),
         Group::Idle => idle::measure(),
         Group::Start => start::measure(),
         Group::Size => size::measure(),

@@ -2,6 +2,7 @@
 //! the controller goes away or falls silent.
 
 mod controller;
+mod echo;
 mod kept;
 mod port;
 
@@ -58,6 +59,10 @@ pub struct HciOptions {
     pub passkey: u32,
     /// How long an address is on the air, in seconds.
     pub address_every_s: u32,
+    /// Between two adverts, in milliseconds.
+    pub advert_every_ms: u16,
+    /// Tests only: links are echoes and reach no lock.
+    pub is_echo: bool,
 }
 
 enum Order {
@@ -97,8 +102,8 @@ impl HciPort {
             .build()
             .map_err(HciError::Runtime)?;
         let radio = Radio {
+            port: SimPort::new(events, is_alive, kept, terminal.clone(), options.is_echo),
             options,
-            port: SimPort::new(events, is_alive, kept, terminal.clone()),
             terminal,
             is_out: false,
         };
@@ -188,6 +193,7 @@ impl Radio {
                 passkey: self.options.passkey,
                 bonds: kept.bonds,
                 address_every_s: self.options.address_every_s,
+                advert_every_ms: self.options.advert_every_ms,
                 probe: true,
             };
             let ended = tokio::select! {

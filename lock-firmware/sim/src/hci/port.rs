@@ -8,6 +8,7 @@ use drawbridge_protocol::beacon::Beacon;
 use drawbridge_protocol::entropy::Entropy;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::echo::Echo;
 use super::kept::{Kept, KeptError};
 use crate::air::AirEvent;
 use crate::causes::chain;
@@ -27,6 +28,8 @@ pub(super) struct SimPort {
     kept: RefCell<Kept>,
     terminal: Terminal,
     connections: Cell<u64>,
+    /// Tests only: links are echoes.
+    is_echo: bool,
     /// Whether the radio was set up since this was looked at last.
     up: Cell<bool>,
 }
@@ -37,6 +40,7 @@ impl SimPort {
         alive: watch::Receiver<bool>,
         kept: Kept,
         terminal: Terminal,
+        is_echo: bool,
     ) -> Self {
         Self {
             events,
@@ -44,6 +48,7 @@ impl SimPort {
             kept: RefCell::new(kept),
             terminal,
             connections: Cell::new(0),
+            is_echo,
             up: Cell::new(false),
         }
     }
@@ -98,12 +103,16 @@ impl Port for SimPort {
         let connection = ConnectionId(self.connections.get() + 1);
         self.connections.set(connection.0);
         let (outbound, packets) = mpsc::channel(OUTBOUND);
+        if self.is_echo {
+            let inbound = ToLock::Echo(Echo::new(packet, outbound));
+            return Some((inbound, FromLock(packets)));
+        }
         let (sender, answer) = oneshot::channel();
         // Made first: dropped at any point from here on, it takes the link down.
-        let inbound = ToLock {
+        let inbound = ToLock::Lock(ToDevice {
             connection,
             events: self.events.clone(),
-        };
+        });
         let wanted = AirEvent::Wanted {
             connection,
             packet,
@@ -124,21 +133,33 @@ impl Port for SimPort {
     }
 }
 
-/// Packets for the lock; dropped, the link is down.
+/// Where a link's packets go; dropped, the link is down.
 #[derive(Debug)]
-pub(super) struct ToLock {
+pub(super) enum ToLock {
+    Lock(ToDevice),
+    Echo(Echo),
+}
+
+/// Packets for the lock.
+#[derive(Debug)]
+pub(super) struct ToDevice {
     connection: ConnectionId,
     events: mpsc::Sender<AirEvent>,
 }
 
 impl Inbound for ToLock {
     async fn push(&mut self, packet: &[u8]) -> bool {
-        let event = AirEvent::Packet(self.connection, packet.to_vec());
-        self.events.send(event).await.is_ok()
+        match self {
+            Self::Lock(lock) => {
+                let event = AirEvent::Packet(lock.connection, packet.to_vec());
+                lock.events.send(event).await.is_ok()
+            }
+            Self::Echo(echo) => echo.push(packet).await,
+        }
     }
 }
 
-impl Drop for ToLock {
+impl Drop for ToDevice {
     fn drop(&mut self) {
         let gone = AirEvent::Gone(self.connection);
         if let Err(mpsc::error::TrySendError::Full(gone)) = self.events.try_send(gone) {

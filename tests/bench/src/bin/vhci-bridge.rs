@@ -7,6 +7,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 
+use rustix::net::sockopt::set_tcp_quickack;
+
 /// Asks for a controller with everything by default; the kernel answers with a packet of the same kind.
 const CREATE: [u8; 2] = [0xff, 0x00];
 
@@ -31,8 +33,22 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         std::process::exit(1);
     });
-    to_kernel(air, &kernel)?;
+    to_kernel(Prompt(air), &kernel)?;
     Ok(())
+}
+
+/// Reads, and acknowledges at once.
+///
+/// RootCanal: gives a packet to TCP in two pieces, of which the second waits for the acknowledgement of the first (Nagle's
+/// rule), and the kernel delays that for 40 ms. Seen: 1.13, each packet 44 ms late. So: it is not delayed.
+struct Prompt(TcpStream);
+
+impl Read for Prompt {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.0.read(into)?;
+        set_tcp_quickack(&self.0, true)?;
+        Ok(read)
+    }
 }
 
 /// One read of the kernel is one packet.
@@ -49,7 +65,7 @@ fn to_controller(mut kernel: File, mut air: TcpStream) -> io::Result<()> {
 }
 
 /// The stream has no borders: a packet's header says how much follows, and the kernel wants it in one write.
-fn to_kernel(mut air: TcpStream, mut kernel: &File) -> io::Result<()> {
+fn to_kernel(mut air: impl Read, mut kernel: &File) -> io::Result<()> {
     loop {
         let mut kind = [0];
         if air.read(&mut kind)? == 0 {
