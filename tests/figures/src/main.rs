@@ -17,6 +17,7 @@ mod idle;
 mod latency;
 mod parts;
 mod proc;
+mod recovery;
 mod samples;
 mod size;
 mod start;
@@ -46,6 +47,8 @@ enum Group {
     Handshake,
     /// P03 and P04, and P07 of the link: commands over the real Bluetooth of a guest.
     Commands,
+    /// P07: back in service after the loss of bluetoothd, hub and broker, in a guest.
+    Recovery,
     /// P08 and P09: memory and wake-ups of an idle hub.
     Idle,
     /// P14: from the start of the process to READY.
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Group::Latency => latency::measure(),
         Group::Handshake => handshake::measure(),
         Group::Commands => commands::measure(),
+        Group::Recovery => recovery::measure(),
         Group::Errand(errand) => errand.run(),
         Group::Idle => idle::measure(),
         Group::Start => start::measure(),
