@@ -11,8 +11,9 @@ use serde_json::Value;
 
 /// At most so many times the quiet value.
 const MOST: f64 = 2.0;
-/// How often a second: devices of each of two controllers, messages of each of two apps, messages of one user.
-const ADVERTS: u64 = 20;
+/// How often a second: devices of each of two controllers, messages of each of two apps, messages of one user. A device
+/// advertises every 20 ms; RootCanal takes some 10 ms for each of the five commands that make another one of it.
+const ADVERTS: u64 = 5;
 const MQTT: u64 = 200;
 const BUS: u64 = 200;
 
