@@ -14,8 +14,11 @@ const HOUSE: &str = "/bench/house";
 /// The hub's id; the shipped access list knows it.
 const HUB: &str = "h1";
 
+/// Another one's, likewise.
+const BESIDE: &str = "h2";
+
 /// Puts a CA, a broker with the shipped configuration, and the certificates of hub (`h1`), owner (`app:a1`) and four
-/// foreign apps (`app:a2` to `app:a5`) into the guest.
+/// foreign apps (`app:a2` to `app:a5`) into the guest, and that of a second hub (`h2`), for what stands beside ours.
 pub(crate) fn add(archive: &mut Archive) -> Result<(), BenchError> {
     let folder = tempfile::tempdir().map_err(BenchError::io("make a folder", "/tmp"))?;
     let pki = Pki::create(folder.path())?;
@@ -31,6 +34,7 @@ pub(crate) fn add(archive: &mut Archive) -> Result<(), BenchError> {
     };
     identity(format!("{BROKER}/server"), &pki.server()?)?;
     identity(format!("{HOUSE}/hub"), &pki.client(HUB)?)?;
+    identity(format!("{HOUSE}/beside"), &pki.client(BESIDE)?)?;
     for app in ["a1", "a2", "a3", "a4", "a5"] {
         identity(
             format!("{HOUSE}/{app}"),
@@ -49,6 +53,7 @@ pub(crate) fn add(archive: &mut Archive) -> Result<(), BenchError> {
         .with_app("app:a3", HUB)
         .with_app("app:a4", HUB)
         .with_app("app:a5", HUB)
+        .with_app("app:a3", BESIDE)
         .access_list();
     archive.add(
         &format!("{BROKER}/drawbridge.acl"),

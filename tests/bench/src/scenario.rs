@@ -21,6 +21,8 @@ pub struct Scenario {
     clock: Clock,
     installed: Option<Suite>,
     programs: Vec<(String, PathBuf)>,
+    scripts: Vec<(String, String)>,
+    has_python: bool,
 }
 
 impl Scenario {
@@ -35,6 +37,8 @@ impl Scenario {
             clock: Clock::default(),
             installed: None,
             programs: Vec::new(),
+            scripts: Vec::new(),
+            has_python: false,
         }
     }
 
@@ -73,6 +77,20 @@ impl Scenario {
         self
     }
 
+    /// With the file `guest/NAME` at `place`, for the script to use.
+    #[must_use]
+    pub fn with_script(mut self, name: &str, place: &str) -> Self {
+        self.scripts.push((name.to_owned(), place.to_owned()));
+        self
+    }
+
+    /// In the guest that has Python, bleak and paho besides.
+    #[must_use]
+    pub fn with_python(mut self) -> Self {
+        self.has_python = true;
+        self
+    }
+
     /// Boots a guest, lets the script run, and waits until the guest has switched off.
     ///
     /// # Errors
@@ -83,7 +101,11 @@ impl Scenario {
         // Holds the guest's turn while it runs.
         let (_turn, command) = match self.installed {
             None => {
-                let guest = Guest::small()?;
+                let guest = if self.has_python {
+                    Guest::with_python()?
+                } else {
+                    Guest::small()?
+                };
                 let root = folder.path().join("root.cpio");
                 guest.write_root(&root, self.files()?)?;
                 let command = qemu(&guest.kernel, &root, self.clock, "");
@@ -120,6 +142,9 @@ impl Scenario {
             let place = folder.path().join(name);
             strip(path, &place)?;
             archive.add(&format!("/bench/bin/{name}"), 0o755, &read(&place)?);
+        }
+        for (name, place) in &self.scripts {
+            archive.add(place, 0o644, &read(&here().join("guest").join(name))?);
         }
         let limit = self.guest_limit.as_secs().to_string();
         archive.add("/bench/limit", 0o644, limit.as_bytes());

@@ -19,9 +19,9 @@ use crate::air_tap::unix_ns;
 use crate::app;
 
 /// The hub's id in the guest.
-const HUB: &str = "h1";
+pub(crate) const HUB: &str = "h1";
 /// The broker's port in the guest.
-const PORT: u16 = 8883;
+pub(crate) const PORT: u16 = 8883;
 /// Errands before the first one that counts.
 const WARM_UP: usize = 3;
 /// Between two errands, at least, and at most as much more.
@@ -199,7 +199,7 @@ impl Errand {
 }
 
 /// A command for the lock called `name`, signed by the owner of this guest.
-fn sign(name: &str, action: &str) -> Result<Vec<u8>, Failure> {
+pub(crate) fn sign(name: &str, action: &str) -> Result<Vec<u8>, Failure> {
     let out = Path::new("/run/errand.cose");
     let path = out.display().to_string();
     if out.exists() {

@@ -56,6 +56,12 @@ impl Figure {
         }
     }
 
+    /// Says in other words what is asked of it.
+    pub(crate) fn goal_in_words(mut self, goal: &str) -> Self {
+        self.goal = json!(goal);
+        self
+    }
+
     /// What it is compared with, in words.
     pub(crate) fn beside(mut self, baseline: &str) -> Self {
         self.baseline = json!(baseline);

@@ -6,9 +6,11 @@
 
 mod air_tap;
 mod app;
+mod beside_bleak;
 mod bridge;
 mod commands;
 mod conversation;
+mod echo;
 mod errand;
 mod figure;
 mod handshake;
@@ -18,11 +20,13 @@ mod latency;
 mod parts;
 mod proc;
 mod recovery;
+mod round_trips;
 mod samples;
 mod size;
 mod start;
 mod tcp_tap;
 mod told;
+mod ways;
 
 use std::process::ExitCode;
 
@@ -45,6 +49,10 @@ enum Group {
     Latency,
     /// P05: round trips from link-up to a command, with a new and with a resumed session.
     Handshake,
+    /// P01 beside a bridge of bleak and paho, in a guest.
+    BesideBleak,
+    /// P02: round trips to a lock, ours against a plain client's, in a guest.
+    RoundTrips,
     /// P03 and P04, and P07 of the link: commands over the real Bluetooth of a guest.
     Commands,
     /// P07: back in service after the loss of bluetoothd, hub and broker, in a guest.
@@ -58,14 +66,24 @@ enum Group {
     /// What the guest itself runs.
     #[command(hide = true)]
     Errand(errand::Errand),
+    /// What the guest itself runs.
+    #[command(hide = true)]
+    Echo(echo::Echo),
+    /// What the guest itself runs.
+    #[command(hide = true)]
+    Ways(ways::Ways),
 }
 
 fn main() -> ExitCode {
     let measured = match Options::parse().group {
         Group::Latency => latency::measure(),
         Group::Handshake => handshake::measure(),
+        Group::BesideBleak => beside_bleak::measure(),
+        Group::RoundTrips => round_trips::measure(),
         Group::Commands => commands::measure(),
         Group::Recovery => recovery::measure(),
+        Group::Ways(ways) => ways.run(),
+        Group::Echo(echo) => echo.run(),
         Group::Errand(errand) => errand.run(),
         Group::Idle => idle::measure(),
         Group::Start => start::measure(),
