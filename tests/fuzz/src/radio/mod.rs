@@ -77,6 +77,7 @@ fn setup() -> Setup {
         passkey: 123_456,
         bonds: heapless::Vec::new(),
         address_every_s: 900,
+        advert_every_ms: 100,
         probe: false,
     }
 }
