@@ -6,7 +6,6 @@
 //!
 //! | target | fed by |
 //! | --- | --- |
-//! | [`radio()`] | the lock's Bluetooth controller, and every peer of its host |
 //! | [`fragments()`], [`hellos()`], [`handshake()`], [`session()`], [`messages()`] | radio |
 //! | [`statements()`] | radio, broker, control socket |
 //! | [`names()`], [`hub_requests()`] | broker, control socket |
@@ -14,6 +13,7 @@
 //! | [`codes()`] | the code on a lock |
 //! | [`config()`], [`files()`], [`hub_store()`], [`lock_flash()`] | files and flash |
 //! | [`air()`] | sockets of the virtual air and of the simulated lock |
+//! | [`radio()`], not among those that are fuzzed yet (docs/known-issues.md) | the lock's Bluetooth controller |
 //! | [`lock_events()`], [`hub_events()`] | all of it, in any order, with power cuts |
 
 mod air;
@@ -62,7 +62,7 @@ pub use statements::statements;
 pub type Target = fn(&[u8]);
 
 /// Every target by name: the name of its wrapper in `cargo-fuzz/` and of its folder in `corpus/`.
-pub const ALL: [(&str, Target); 18] = [
+pub const ALL: [(&str, Target); 17] = [
     ("air", air),
     ("codes", codes),
     ("config", config),
@@ -78,7 +78,6 @@ pub const ALL: [(&str, Target); 18] = [
     ("lock_flash", lock_flash),
     ("messages", messages),
     ("names", names),
-    ("radio", radio),
     ("session", session),
     ("statements", statements),
 ];
