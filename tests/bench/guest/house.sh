@@ -87,18 +87,12 @@ claim() {
     press_button "$1" && drawbridge owner claim --name "$1" --code-file "$LOCKS/$1.code" --json
 }
 
-# A foreign app that listens to every result, one line each, with the time before it.
+# A foreign app that listens to every result, one line each, with the time before it; start_listener audit: and to the records of
+# the locks' logs.
 start_listener() {
     start_stamped results stdbuf -oL mosquitto_sub -V 5 -q 1 -h localhost -p 8883 --cafile "$HOUSE/ca.pem" --cert "$HOUSE/a2.pem" \
-        --key "$HOUSE/a2.key" -t "drawbridge/$HUB/lock/+/result" -F '%p'
+        --key "$HOUSE/a2.key" -t "drawbridge/$HUB/lock/+/result" ${1:+-t "drawbridge/$HUB/lock/+/$1"} -F '%p'
     until_ok 20 grep -q 'SUBSCRIBE from app:a2' /var/log/mosquitto
-}
-
-# A foreign app that reads the records of every lock's log as the hub tells them, one message each line.
-start_auditor() {
-    start audits stdbuf -oL mosquitto_sub -V 5 -q 1 -h localhost -p 8883 --cafile "$HOUSE/ca.pem" --cert "$HOUSE/a3.pem" \
-        --key "$HOUSE/a3.key" -t "drawbridge/$HUB/lock/+/audit" -F '%p'
-    until_ok 20 grep -q 'SUBSCRIBE from app:a3' /var/log/mosquitto
 }
 
 # publish LOCK FILE: a signed command as any MQTT client sends it.
