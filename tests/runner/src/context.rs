@@ -9,8 +9,9 @@ use crate::failure::{During, Failure};
 use crate::seed::{Origin, SEED_VARIABLE};
 use crate::tree;
 
-/// The quick lane fails above this, set-up included.
-pub(crate) const QUICK_LIMIT: Duration = Duration::from_mins(55);
+/// The quick lane fails above this, set-up included: its budget, and most of it again for a host that is slow today. Seen: the same
+/// work at 2.5 times the time on another machine of the same kind.
+pub(crate) const QUICK_LIMIT: Duration = Duration::from_mins(80);
 
 /// Root, seed, lane and claims of one run.
 #[derive(Debug)]
