@@ -72,7 +72,7 @@ broker_is_back() {
     hub=$(hub_line)
     end mosquitto
     usleep $((1000000 + RANDOM % 24000 * 1000))
-    start mosquitto mosquitto -c /etc/mosquitto/mosquitto.conf
+    launch_broker
     until listening 8883; do usleep 1000; done
     from=$(now_ms)
     until_ok 90 hub_said_after "$hub" event=broker_up || return 1

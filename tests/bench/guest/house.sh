@@ -6,9 +6,11 @@ LOCKS=/run/locks
 mkdir -p "$LOCKS" /etc/drawbridge /run/drawbridge /var/lib/drawbridge $HOME/.config/drawbridge
 chmod 700 /var/lib/drawbridge
 
+# Debian 12's writes its log in blocks.
+launch_broker() { start mosquitto stdbuf -oL mosquitto -c /etc/mosquitto/mosquitto.conf; }
+
 start_broker() {
-    # Debian 12's writes its log in blocks.
-    start mosquitto stdbuf -oL mosquitto -c /etc/mosquitto/mosquitto.conf
+    launch_broker
     until_ok 60 listening 8883
 }
 

@@ -49,7 +49,6 @@ const CHECKS: [&str; 17] = [
 /// Boots the guest and prints what it told.
 pub(crate) fn measure() -> Result<(), Failure> {
     let report = Scenario::new("figures_commands")
-        .with_python()
         .with("COUNT", COUNT)
         .with("INTERVAL_MS", INTERVAL_MS)
         .with("ADVERT_MS", ADVERT_MS)

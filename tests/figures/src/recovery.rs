@@ -31,7 +31,6 @@ const CHECKS: [&str; 13] = [
 /// Boots the guest and prints what it told.
 pub(crate) fn measure() -> Result<(), Failure> {
     let report = Scenario::new("figures_recovery")
-        .with_python()
         .with("COUNT", COUNT)
         .with("SEED", seed())
         .within(Duration::from_secs(3_600), Duration::from_secs(3_600))

@@ -31,7 +31,6 @@ const CHECKS: [&str; 8] = [
 /// Boots the guest and prints what it told.
 pub(crate) fn measure() -> Result<(), Failure> {
     let report = Scenario::new("figures_echo")
-        .with_python()
         .with("COUNT", COUNT)
         .with_program("drawbridge-figures", std::env::current_exe()?)
         .within(Duration::from_secs(1_200), Duration::from_secs(3_600))
