@@ -23,6 +23,6 @@ pub use error::BenchError;
 pub use full::Suite;
 pub use lane::{of_lane, rounds, seed, told};
 pub use machine::Clock;
-pub use proof::signed;
+pub use proof::{ended_in_the_truth, signed, whole_log};
 pub use report::Report;
 pub use scenario::{Scenario, shell};

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use drawbridge_bench::{Clock, Scenario, rounds, seed, signed};
-use drawbridge_protocol::outcome::Verdict;
+use drawbridge_bench::{Clock, Scenario, ended_in_the_truth, rounds, seed};
 use drawbridge_protocol::qr::QrCode;
 use serde_json::Value;
 
@@ -38,17 +37,8 @@ fn f01_bluetoothd_killed_under_commands_is_back_within_1_5_s() {
     for round in 1..=rounds {
         let told = |what: &str| report.text(&format!("{what}_{round}"));
         let result: Value = serde_json::from_str(told("result")).unwrap();
-        let signed = signed(&result, &code).verdict;
         // Whatever became of the command: the motor did what the lock signed, and nothing besides.
-        let turns = if signed == Verdict::Done { "1" } else { "0" };
-        assert_eq!(told("turns"), turns, "{}: {result}", told("action"));
-        assert!(
-            matches!(
-                signed,
-                Verdict::Done | Verdict::Expired | Verdict::NotExecuted
-            ),
-            "{result}"
-        );
+        let _outcome = ended_in_the_truth(&result, &code, told("turns"), told("action"));
         let ms = report.took(&format!("returned_{round}"), &format!("ready_{round}"));
         assert!(ms <= 1_500, "round {round}: ready after {ms} ms");
         println!(
