@@ -70,37 +70,41 @@ impl World {
             Who::Owner => signed(&wanted, &self.sites[plan.lock].owner.identity),
             Who::Stranger => signed(&wanted, &self.users.stranger),
         };
+        let holder = self.holder(plan);
+        let issued = |statement: &[u8], may_act, sent| Issued {
+            lock: plan.lock,
+            statement: statement.to_vec(),
+            holder,
+            who: plan.who,
+            action: plan.action,
+            epoch: wanted.epoch,
+            counter: wanted.counter,
+            expiry_ms: wanted.expiry_ms,
+            may_act,
+            sent,
+            starts: 0,
+            has_arrived: false,
+            is_accepted: false,
+            end: None,
+            is_turned_away: false,
+        };
+        let has_right =
+            plan.who == Who::Owner || (plan.who == Who::Hub && plan.action == Action::Lock);
         let mut bytes = honest;
         if let How::Flipped { bit } = plan.how {
+            let whole = issued(&bytes, has_right, 1);
+            self.users.spoilt.insert(bytes.clone(), whole);
             let bit = (bit % (bytes.len() as u64 * 8)) as usize;
             bytes[bit / 8] ^= 1 << (bit % 8);
         }
         let id = Command::read(&bytes).ok().map(|read| read.id);
-        let has_right =
-            plan.who == Who::Owner || (plan.who == Who::Hub && plan.action == Action::Lock);
         let may_act = has_right
             && !matches!(
                 plan.how,
                 How::Retained | How::WrongLock | How::Flipped { .. }
             );
         if let Some(id) = id {
-            let issued = Issued {
-                lock: plan.lock,
-                statement: bytes.clone(),
-                holder: self.holder(plan),
-                who: plan.who,
-                action: plan.action,
-                epoch: wanted.epoch,
-                counter: wanted.counter,
-                expiry_ms: wanted.expiry_ms,
-                may_act,
-                sent: 0,
-                starts: 0,
-                has_arrived: false,
-                is_accepted: false,
-                end: None,
-                is_turned_away: false,
-            };
+            let issued = issued(&bytes, may_act, 0);
             match self.users.issued.entry(id) {
                 Entry::Vacant(place) => {
                     place.insert(issued);

@@ -60,6 +60,9 @@ impl World {
             (Cause::Command, Some(id), Some(evidence)) => (id, evidence),
             _ => return wrong("the intent has no cause"),
         };
+        if let Some(whole) = self.users.spoilt.remove(evidence) {
+            self.users.issued.insert(id, whole);
+        }
         let Some(issued) = self.users.issued.get_mut(&id) else {
             return wrong("nobody signed such a command");
         };

@@ -50,6 +50,8 @@ pub(crate) struct Users {
     setup: Option<Result<Value, String>>,
     pub(crate) status: Option<Value>,
     pub(crate) issued: BTreeMap<CommandId, Issued>,
+    /// What was signed, and sent with one bit flipped: the air may flip it back.
+    pub(super) spoilt: BTreeMap<Vec<u8>, Issued>,
     /// What was sent and may be sent again, by lock.
     pub(super) sent: BTreeMap<usize, Vec<(CommandId, Vec<u8>)>>,
     /// An errand that somebody follows, and its command.
@@ -68,6 +70,7 @@ impl Users {
             setup: None,
             status: None,
             issued: BTreeMap::new(),
+            spoilt: BTreeMap::new(),
             sent: BTreeMap::new(),
             watched: (0, None),
             stranger: IdentitySecret::generate(dice),
