@@ -350,6 +350,8 @@ fn radio() -> Vec<(&'static str, Vec<u8>)> {
             after(&[&channel[..], &[5, 0, 0, 3, 1, 2, 3]].concat()),
         ),
         ("two_links", after(&[0, 1, 1, 2, 3, 4, 6, 0xc0, 1, 0])),
+        ("one_handle_for_two", after(&[0, 0, 1, 2, 3, 4, 6, 0xc0])),
+        ("silent", after(&[12, 0, 220, 2, 0, 3, 0x02, 0x00, 0x02])),
         ("pieces", after(&[6, 0, 4, 0, 6, 3, 0x02, 0x00, 0x02])),
         (
             "events",

@@ -37,6 +37,8 @@ const LOCAL_ADDRESS: usize = 12;
 const NEW_TAIL: usize = 24;
 const NEW_LEN: usize = 31;
 const PERIPHERAL: u8 = 1;
+/// The last handle that a link can have (Core vol 4 part E 7.7.65.1).
+const LAST_HANDLE: u16 = 0x0eff;
 
 /// Copies an event's data to `out` unless it is malformed or of no use to a peripheral.
 pub(super) fn check(kind: EventKind, data: &[u8], own: [u8; 6], out: &mut [u8]) -> Option<Passed> {
@@ -99,13 +101,14 @@ fn connected(data: &[u8], own: [u8; 6], out: &mut [u8]) -> Option<Passed> {
     }
     addresses.get_mut(..6)?.copy_from_slice(&own);
     out.get_mut(NEW_TAIL..NEW_LEN)?.copy_from_slice(old_tail);
+    let handle = u16::from_le_bytes([low, high]);
     // Never asked for: a link where this lock is central. And a failed one is none.
-    if role != PERIPHERAL || status != 0 {
+    if role != PERIPHERAL || status != 0 || handle > LAST_HANDLE {
         return None;
     }
     Some(Passed {
         len: NEW_LEN,
-        change: Passage::Connected(u16::from_le_bytes([low, high])),
+        change: Passage::Connected(handle),
     })
 }
 
@@ -176,8 +179,8 @@ mod tests {
     }
 
     #[test]
-    fn failed_links_and_links_as_central_are_none() {
-        for (at, value) in [(1, 0x3e), (4, 0)] {
+    fn failed_links_links_as_central_and_under_impossible_handles_are_none() {
+        for (at, value) in [(1, 0x3e), (4, 0), (3, 0x0f)] {
             let mut event = OLD;
             event[at] = value;
             assert_eq!(run(EventKind::Le, &event).0, None);

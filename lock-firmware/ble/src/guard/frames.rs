@@ -61,8 +61,12 @@ impl Frames {
         Self { links: Vec::new() }
     }
 
-    pub(crate) fn connected(&mut self, handle: u16) {
-        self.disconnected(handle);
+    /// A link begins; `false` if its handle is a link's already, which then ends.
+    pub(crate) fn connected(&mut self, handle: u16) -> bool {
+        if let Some(link) = self.link(handle) {
+            link.ending = true;
+            return false;
+        }
         // Without a place nothing of the link is heard, and its deadline ends it.
         let _full = self.links.push(Link {
             handle,
@@ -73,6 +77,7 @@ impl Frames {
             dropping: false,
             channels: Vec::new(),
         });
+        true
     }
 
     pub(crate) fn disconnected(&mut self, handle: u16) {
@@ -300,8 +305,7 @@ mod tests {
     /// Two links; the first has a channel, and this many credits were given for it.
     fn two_links(credits: u16) -> Frames {
         let mut frames = Frames::new();
-        frames.connected(A);
-        frames.connected(B);
+        assert!(frames.connected(A) && frames.connected(B));
         frames.outbound(A, &signal(0x15, &[OWN, 244, 247, credits, 0]));
         frames
     }
@@ -422,7 +426,7 @@ mod tests {
         assert_eq!(frames.say(A, frame(OWN, &[1])), Verdict::End);
         frames.disconnected(A);
         assert_eq!(frames.say(A, unit(1, &[7])), Verdict::Drop, "no link");
-        frames.connected(A);
+        assert!(frames.connected(A));
         assert!(!frames.is_admitted(A));
         assert_eq!(frames.say(A, unit(1, &[7])), Verdict::Drop, "no channel");
         assert_eq!(
@@ -430,5 +434,16 @@ mod tests {
             Verdict::Pass
         );
         assert_eq!(frames.asked(A), 64);
+    }
+
+    /// S13. Guards: a second link under one handle, to whose peer the host would go on as to the first.
+    #[test]
+    fn s13_handle_that_is_given_twice_ends_its_link() {
+        let mut frames = two_links(8);
+        assert!(!frames.connected(A));
+        assert_eq!(frames.say(A, unit(1, &[7])), Verdict::Drop);
+        assert_eq!(frames.say(B, signal(0x16, &[1, 1])), Verdict::Pass);
+        frames.disconnected(A);
+        assert!(frames.connected(A));
     }
 }

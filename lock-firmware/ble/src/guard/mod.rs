@@ -37,6 +37,9 @@ const ADMITTANCE: Duration = Duration::from_millis(50);
 /// Largest packet of a controller: an ACL packet of the 255 bytes that the host offers, or an event.
 const PACKET: usize = 260;
 
+/// The part of a data packet's first two bytes that is the link's handle (Core vol 4 part E 5.4.2).
+const HANDLE_BITS: u16 = 0x0fff;
+
 /// What guard and radio share.
 pub(crate) struct Watch {
     frames: RefCell<Frames>,
@@ -250,8 +253,12 @@ impl<C: Controller> Guard<'_, C> {
                 let passage = events::check(event.kind, event.data, own, buf)?;
                 match passage.change {
                     Passage::Connected(handle) => {
-                        frames.connected(handle);
                         self.watch.made.signal(());
+                        if !frames.connected(handle) {
+                            // A controller that gives a handle twice: neither peer may pass for the other.
+                            self.watch.condemn(handle);
+                            return None;
+                        }
                     }
                     Passage::Disconnected(handle) => frames.disconnected(handle),
                     Passage::Other => {}
@@ -261,13 +268,15 @@ impl<C: Controller> Guard<'_, C> {
             ControllerToHostPacket::Acl(acl) => {
                 let data = buf.get_mut(..acl.data().len())?;
                 data.copy_from_slice(acl.data());
-                let handle = acl.handle();
+                // bt-hci: `handle()` panics on one that no link can have. Seen: 0.10.1. So: the bits themselves;
+                // only a link's pass.
+                let handle = acl.header().handle & HANDLE_BITS;
                 let boundary = acl.boundary_flag();
-                match frames.inbound(handle.raw(), boundary, data) {
-                    Verdict::Pass => Some(Kept::Acl(handle, boundary, data.len())),
+                match frames.inbound(handle, boundary, data) {
+                    Verdict::Pass => Some(Kept::Acl(ConnHandle::new(handle), boundary, data.len())),
                     Verdict::Drop => None,
                     Verdict::End => {
-                        self.watch.condemn(handle.raw());
+                        self.watch.condemn(handle);
                         None
                     }
                 }

@@ -14,6 +14,8 @@ use bt_hci::controller::{Controller, ControllerCmdAsync, ControllerCmdSync};
 use bt_hci::data::{AclPacket, IsoPacket, SyncPacket};
 use bt_hci::{ControllerToHostPacket, FromHciBytes, WriteHci};
 
+use super::peer::connected;
+
 /// Packets of the host's that are remembered.
 const MOST_SENT: usize = 256;
 /// The host's buffer: an H4 packet of an ACL header and 255 bytes.
@@ -33,11 +35,13 @@ pub(super) struct Air {
 impl Air {
     /// The controller tells this, in H4 form.
     pub(super) fn tell(&self, packet: Vec<u8>) {
-        // A link ends the advert that it answered.
-        if packet.starts_with(&[4, 0x3e, 19, 1, 0]) {
-            self.advertises.set(false);
-        }
         self.told.borrow_mut().push_back(packet);
+    }
+
+    /// A link of `peer`'s ends the advert that it answered.
+    pub(super) fn connect(&self, handle: u16, peer: [u8; 6]) {
+        self.advertises.set(false);
+        self.tell(connected(handle, peer));
     }
 
     pub(super) fn tell_all(&self, packets: Vec<Vec<u8>>) {

@@ -1,18 +1,19 @@
 //! The lock's Bluetooth host, from the controller's packets on: guard, trouble-host, attributes, pairing and channels
-//! (S13). Real time passes in it, and nothing here depends on how much: a step is over when the host has nothing to do.
+//! (S13). A step is over when the host has nothing to do; time passes when the input says so (`clock`).
 
+mod clock;
 mod controller;
 mod peer;
 
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
 
 use drawbridge_lock_ble::{Identity, RadioError, Setup, run};
+use embassy_time::Duration;
 
 use self::controller::{Air, Script};
-use self::peer::{Deaf, connected, disconnected, frame};
+use self::peer::{Deaf, disconnected, frame};
 use crate::input::Input;
 
 /// Steps of one life.
@@ -36,6 +37,7 @@ const SECURITY: u16 = 6;
 /// # Panics
 /// When it does, or is not.
 pub fn radio(data: &[u8]) {
+    clock::begin();
     let mut input = Input::new(data);
     let setup = setup();
     let air = Air::default();
@@ -57,6 +59,7 @@ pub fn radio(data: &[u8]) {
         }
         // Whoever runs the radio starts it again with a reset controller.
         Some(RadioError::Worn | RadioError::Mute | RadioError::Gone | RadioError::Refused) => {
+            clock::begin();
             let air = Air::default();
             let host = pin!(run(Script::new(&air), &setup, &Deaf));
             serves(host, &air);
@@ -101,10 +104,10 @@ fn settle(mut host: Pin<&mut impl Future<Output = RadioError>>, air: &Air) -> Op
 }
 
 fn step(input: &mut Input<'_>, air: &Air) {
-    let kind = input.below(12);
+    let kind = input.below(13);
     let handle = u16::from(input.byte()) % HANDLES;
     match kind {
-        0 => air.tell(connected(handle, input.array())),
+        0 => air.connect(handle, input.array()),
         1 => air.tell(disconnected(handle)),
         // Frames with a length that is right, and whole.
         2 => air.tell_all(frame(handle, ATT, input.chunk(), 0)),
@@ -138,17 +141,19 @@ fn step(input: &mut Input<'_>, air: &Air) {
         }
         // Encryption is on, or a key is asked for.
         10 => air.tell([&[4, 0x08, 4, 0], &handle.to_le_bytes()[..], &[1]].concat()),
-        _ => {
+        11 => {
             let wanted = input.array::<10>();
             air.tell([&[4, 0x3e, 13, 5], &handle.to_le_bytes()[..], &wanted].concat());
         }
+        // A while in which nothing comes, in steps of 50 ms.
+        _ => clock::leap(Duration::from_millis(u64::from(input.byte()) * 50)),
     }
 }
 
 /// A peer that comes now and asks for the size of attributes is answered.
 fn serves(mut host: Pin<&mut impl Future<Output = RadioError>>, air: &Air) {
     let asks = [0x02, 0x00, 0x02];
-    let began = Instant::now();
+    let began = clock::now();
     loop {
         assert_eq!(
             settle(host.as_mut(), air),
@@ -159,9 +164,9 @@ fn serves(mut host: Pin<&mut impl Future<Output = RadioError>>, air: &Air) {
             break;
         }
         assert!(began.elapsed() < PATIENCE, "nobody can connect any more");
-        std::thread::sleep(Duration::from_millis(1));
+        clock::wait(Duration::from_millis(1));
     }
-    air.tell(connected(GOOD, [0xc6; 6]));
+    air.connect(GOOD, [0xc6; 6]);
     assert_eq!(settle(host.as_mut(), air), None, "it ended with a new link");
     air.forget_sent();
     air.tell_all(frame(GOOD, ATT, &asks, 0));
@@ -172,7 +177,7 @@ fn serves(mut host: Pin<&mut impl Future<Output = RadioError>>, air: &Air) {
             return;
         }
         assert!(began.elapsed() < PATIENCE, "a good peer gets no answer");
-        std::thread::sleep(Duration::from_millis(1));
+        clock::wait(Duration::from_millis(1));
     }
 }
 
