@@ -10,7 +10,7 @@ use trouble_host::prelude::{
     GapConfig, Service,
 };
 
-use crate::radio::LINKS;
+use crate::seats::LINKS;
 
 /// Attributes: GAP and GATT (6), the service (1), info (2), inbox (2), outbox with its switch (3).
 const ATTRIBUTES: usize = 14;

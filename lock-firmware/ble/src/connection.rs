@@ -18,6 +18,7 @@ use crate::attributes::{self, Packet};
 use crate::link;
 use crate::port::Port;
 use crate::radio::Shared;
+use crate::seats::Seat;
 
 /// A connection without a link of the lock's ends after this: time to pair and to look around in (S14).
 const IDLE: Duration = Duration::from_secs(10);
@@ -87,9 +88,9 @@ pub(crate) async fn serve<C: Controller, P: Port>(
         unsubscribed: Signal::new(),
         written: Channel::new(),
     };
-    let place = shared.take_place();
+    let seat = shared.seats.take();
     let ended = select4(
-        events(shared, &gatt, &state),
+        events(shared, &gatt, &state, &seat),
         link::over_channel(shared, gatt.raw(), &state),
         link::over_attributes(shared, &gatt, &state),
         idle(shared, gatt.raw(), &state),
@@ -99,7 +100,7 @@ pub(crate) async fn serve<C: Controller, P: Port>(
         gatt.raw().disconnect();
         disconnected(&gatt).await;
     }
-    drop(place);
+    drop(seat);
 }
 
 /// Waits until the host has seen the end of a connection that was told to end.
@@ -125,9 +126,7 @@ async fn idle<C: Controller, P: Port>(
 ) {
     while connection.is_connected() {
         Timer::after(LOOK).await;
-        let level = connection.security_level();
-        let is_stranger = !level.is_ok_and(|level| level.authenticated());
-        let limit = if is_stranger && shared.is_crowded() {
+        let limit = if !is_bonded(connection) && shared.seats.is_crowded() {
             CROWDED
         } else {
             IDLE
@@ -139,17 +138,29 @@ async fn idle<C: Controller, P: Port>(
     }
 }
 
+/// Whether the peer has shown a bond made with the passkey.
+fn is_bonded(connection: &Connection<'_, DefaultPacketPool>) -> bool {
+    let level = connection.security_level();
+    level.is_ok_and(|level| level.authenticated())
+}
+
 async fn events<C: Controller, P: Port>(
     shared: &Shared<'_, '_, C, P>,
     gatt: &GattConnection<'_, '_, DefaultPacketPool>,
     state: &State<P>,
+    seat: &Seat<'_>,
 ) {
     loop {
         match gatt.next().await {
             GattConnectionEvent::Disconnected { .. } => return,
             GattConnectionEvent::PairingComplete { .. }
             | GattConnectionEvent::PairingFailed(_)
-            | GattConnectionEvent::Encrypted { .. } => shared.keep_bonds(),
+            | GattConnectionEvent::Encrypted { .. } => {
+                shared.keep_bonds();
+                if is_bonded(gatt.raw()) {
+                    seat.is_known();
+                }
+            }
             GattConnectionEvent::Gatt { event } => attribute(shared, gatt, state, event).await,
             _ => {}
         }

@@ -33,6 +33,7 @@ pub mod identity;
 mod link;
 pub mod port;
 pub mod radio;
+mod seats;
 
 pub use bond::{Bond, MAX_BONDS};
 pub use identity::Identity;

@@ -5,10 +5,10 @@ use core::cell::{Cell, RefCell};
 use bt_hci::cmd::info::ReadBdAddr;
 use bt_hci::cmd::le::{LeSetAdvEnable, LeSetRandomAddr};
 use bt_hci::cmd::link_control::Disconnect;
-use bt_hci::param::{BdAddr, DisconnectReason};
+use bt_hci::param::{AdvFilterPolicy, BdAddr, DisconnectReason};
 use drawbridge_protocol::gatt::PSM;
 use embassy_futures::join::join;
-use embassy_futures::select::{Either, Either3, select, select3};
+use embassy_futures::select::{Either, Either3, Either4, select, select3, select4};
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::mutex::Mutex;
 use embassy_time::{Duration, Instant, Timer};
@@ -18,7 +18,7 @@ use trouble_host::prelude::{
     AddrKind, Advertisement, AdvertisementParameters, Connection, DefaultPacketPool,
     IoCapabilities, Peripheral,
 };
-use trouble_host::{Controller, HostResources, Stack};
+use trouble_host::{Address, Controller, HostResources, Stack};
 
 use crate::advert;
 use crate::attributes::{self, Attributes, Server, Values};
@@ -27,9 +27,8 @@ use crate::connection;
 use crate::guard::{Guard, Watch};
 use crate::identity::Identity;
 use crate::port::Port;
+use crate::seats::{LINKS, Seats};
 
-/// Links at once.
-pub(crate) const LINKS: usize = 2;
 /// Channels that the host has room for: one a link, and spare ones that are closing.
 const CHANNELS: usize = 6;
 /// Channels that may be lost before the host is started anew.
@@ -40,6 +39,9 @@ const PROBE: Duration = Duration::from_secs(3);
 const REFUSED: Duration = Duration::from_millis(250);
 /// A link that was made is accepted within this, or never.
 const WASTED: Duration = Duration::from_millis(50);
+/// Peers on a controller's list of those that it answers: as many as the smallest ones take.
+const LISTED: usize = 8;
+
 /// What the radio is to be.
 #[derive(Debug, Clone)]
 pub struct Setup {
@@ -89,19 +91,10 @@ pub(crate) struct Shared<'s, 'r, C: Controller, P> {
     advert_every: Duration,
     /// Held by the one that advertises; since when the present address is on the air.
     advertising: Mutex<NoopRawMutex, Option<OnAir>>,
-    /// Connections that are served now.
-    connected: Cell<usize>,
+    /// Who is connected now.
+    pub(crate) seats: Seats,
     /// Set after the first connection attempt of the bonds' keeper.
     kept: RefCell<Vec<Bond, MAX_BONDS>>,
-}
-
-/// A place that is taken.
-pub(crate) struct Place<'a>(&'a Cell<usize>);
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.set(self.0.get().saturating_sub(1));
-    }
 }
 
 struct OnAir {
@@ -138,7 +131,7 @@ pub async fn run<C: Controller, P: Port>(controller: C, setup: &Setup, port: &P)
         address_every: Duration::from_secs(u64::from(setup.address_every_s)),
         advert_every: Duration::from_millis(u64::from(setup.advert_every_ms)),
         advertising: Mutex::new(None),
-        connected: Cell::new(0),
+        seats: Seats::new(),
         kept: RefCell::new(setup.bonds.clone()),
     };
     let mut runner = stack.runner();
@@ -170,17 +163,6 @@ impl<'s, 'r, C: Controller, P: Port> Shared<'s, 'r, C, P> {
         }
     }
 
-    /// Takes a place until what is answered is dropped.
-    pub(crate) fn take_place(&self) -> Place<'_> {
-        self.connected.set(self.connected.get() + 1);
-        Place(&self.connected)
-    }
-
-    /// Whether nobody else can connect.
-    pub(crate) fn is_crowded(&self) -> bool {
-        self.connected.get() >= LINKS
-    }
-
     async fn next_connection(
         &self,
         peripheral: &mut Peripheral<'s, Guard<'r, C>, DefaultPacketPool>,
@@ -194,6 +176,7 @@ impl<'s, 'r, C: Controller, P: Port> Shared<'s, 'r, C, P> {
                 continue;
             };
             let parameters = AdvertisementParameters {
+                filter_policy: self.whom_to_answer(peripheral).await,
                 interval_min: self.advert_every,
                 interval_max: self.advert_every,
                 own_addr_kind: Some(AddrKind::RANDOM),
@@ -208,13 +191,42 @@ impl<'s, 'r, C: Controller, P: Port> Shared<'s, 'r, C, P> {
                 Timer::after(REFUSED).await;
                 continue;
             };
-            let over = select3(Timer::at(*until), self.port.asleep(), self.wasted());
+            let over = select4(
+                Timer::at(*until),
+                self.port.asleep(),
+                self.wasted(),
+                self.seats.changed(),
+            );
             match select(advertiser.accept(), over).await {
                 Either::First(Ok(connection)) => return connection,
                 // A lock that comes back comes under another address.
-                Either::Second(Either3::Second(())) => *on_air = None,
+                Either::Second(Either4::Second(())) => *on_air = None,
                 _ => {}
             }
+        }
+    }
+
+    /// While a stranger has a place, the other is for peers with a bond, if there are any (S14).
+    async fn whom_to_answer(
+        &self,
+        peripheral: &mut Peripheral<'s, Guard<'r, C>, DefaultPacketPool>,
+    ) -> AdvFilterPolicy {
+        if !self.seats.look() {
+            return AdvFilterPolicy::default();
+        }
+        let bonded: Vec<Address, LISTED> = self.stack.with_bond_information(|held| {
+            let newest_first = held.iter().rev().filter(|bond| bond.is_bonded);
+            newest_first
+                .take(LISTED)
+                .map(|bond| bond.identity.addr)
+                .collect()
+        });
+        // A controller without such a list answers everybody.
+        let is_listed = peripheral.set_filter_accept_list(&bonded).await.is_ok();
+        if is_listed && !bonded.is_empty() {
+            AdvFilterPolicy::FilterConn
+        } else {
+            AdvFilterPolicy::default()
         }
     }
 

@@ -69,6 +69,8 @@ checks! {
     s14_strangers_who_take_every_place_are_dropped_after_3_s;
     /// Guards: a rule for strangers that turns out the household.
     s14_a_bonded_peer_keeps_its_place_among_strangers;
+    /// Guards: strangers who come again as soon as they are dropped, one for each place, and a hub that stays outside.
+    s14_while_a_stranger_has_a_place_the_other_is_for_bonded_peers;
     /// Guards: a peer that connects, opens a channel and says nothing, and keeps the link.
     s14_channel_without_proof_ends_after_10_s;
 }

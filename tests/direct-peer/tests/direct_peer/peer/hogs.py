@@ -5,7 +5,7 @@ import asyncio
 from bumble.keys import MemoryKeyStore
 
 from bonds import pair
-from world import channel, dropped, hello_over_channel, is_hello, is_over, leave, need
+from world import channel, dropped, hello_over_channel, is_hello, is_over, leave, need, until
 
 
 async def s14_a_silent_peer_is_dropped_after_10_s(world):
@@ -35,6 +35,27 @@ async def s14_a_bonded_peer_keeps_its_place_among_strangers(world):
     need(asyncio.get_running_loop().time() - start > 2, "a stranger had no time to pair")
     need(not is_over(bonded), "the bonded peer had to go, too")
     await leave(bonded)
+    await world.good_peer()
+
+
+async def s14_while_a_stranger_has_a_place_the_other_is_for_bonded_peers(world):
+    device = await world.device(MemoryKeyStore())
+    bonded = await world.connect(device)
+    await pair(bonded)
+    await until("the bonded peer's other place is everybody's", lambda: world.is_on_air() and world.is_open())
+    await leave(bonded)
+    stranger = await world.connect()
+    await until("a place that is kept", lambda: world.is_on_air() and not world.is_open())
+    # Its own host takes it for connected, and nobody hears it.
+    await world.connect()
+    await asyncio.sleep(1)
+    need(len(world.lock.le_connections) == 1, "a second stranger got in")
+    again = await world.connect(device)
+    need(is_hello(await hello_over_channel(again)), "the bonded peer is not served")
+    need(not is_over(stranger), "the stranger had to go at once")
+    await leave(again)
+    await dropped(stranger, 14)
+    await until("an advert for everybody", lambda: world.is_on_air() and world.is_open())
     await world.good_peer()
 
 
@@ -72,6 +93,7 @@ CHECKS = {
         s14_a_silent_peer_is_dropped_after_10_s,
         s14_strangers_who_take_every_place_are_dropped_after_3_s,
         s14_a_bonded_peer_keeps_its_place_among_strangers,
+        s14_while_a_stranger_has_a_place_the_other_is_for_bonded_peers,
         s14_channel_without_proof_ends_after_10_s,
     )
 }

@@ -94,8 +94,35 @@ class World:
             )
 
         world.lock.on_hci_le_remove_device_from_resolving_list_command = remove
+        world.filter()
         await world.on_air()
         return world
+
+    def filter(self) -> None:
+        """What the standard wants of a list of peers to answer and the lock's controller does not do."""
+        listed = []
+        succeeded = hci.HCI_StatusReturnParameters(hci.HCI_ErrorCode.SUCCESS)
+        connect = self.lock.on_le_connect_ind
+
+        def clear(_command):
+            listed.clear()
+            return succeeded
+
+        def add(command):
+            listed.append(command.address)
+            return succeeded
+
+        def answer(packet):
+            if self.is_open() or packet.initiator_address in listed:
+                connect(packet)
+
+        self.lock.on_hci_le_clear_filter_accept_list_command = clear
+        self.lock.on_hci_le_add_device_to_filter_accept_list_command = add
+        self.lock.on_le_connect_ind = answer
+
+    def is_open(self) -> bool:
+        """Whether the lock's controller lets everybody connect."""
+        return self.lock.le_legacy_advertiser.advertising_filter_policy == 0
 
     async def on_air(self, seconds: float = 15.0):
         """Waits until the lock advertises; answers its address."""
