@@ -24,6 +24,8 @@ use crate::seats::Seat;
 const IDLE: Duration = Duration::from_secs(10);
 /// The same for a stranger while every place is taken: time to pair, or to encrypt with a bond.
 const CROWDED: Duration = Duration::from_secs(3);
+/// The lock ends a link whose peer proves nothing within 10 s (S14): who is on one that is older than this has.
+const PROVEN: Duration = Duration::from_secs(12);
 /// How often a connection is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 /// Header of a notification, bytes.
@@ -42,6 +44,7 @@ pub(crate) enum Bearer {
 /// What the parts of a connection share.
 pub(crate) struct State<P: Port> {
     bearer: Cell<Bearer>,
+    /// Since when it is that.
     since: Cell<Instant>,
     /// A subscription began a link.
     pub(crate) subscribed: Signal<NoopRawMutex, (P::Inbound, P::Outbound)>,
@@ -57,6 +60,7 @@ impl<P: Port> State<P> {
         let free = self.bearer.get() == Bearer::None;
         if free {
             self.bearer.set(bearer);
+            self.since.set(Instant::now());
         }
         free
     }
@@ -93,7 +97,7 @@ pub(crate) async fn serve<C: Controller, P: Port>(
         events(shared, &gatt, &state, &seat),
         link::over_channel(shared, gatt.raw(), &state),
         link::over_attributes(shared, &gatt, &state),
-        idle(shared, gatt.raw(), &state),
+        idle(shared, gatt.raw(), &state, &seat),
     )
     .await;
     if gatt.raw().is_connected() && !matches!(ended, Either4::First(())) {
@@ -123,17 +127,18 @@ async fn idle<C: Controller, P: Port>(
     shared: &Shared<'_, '_, C, P>,
     connection: &Connection<'_, DefaultPacketPool>,
     state: &State<P>,
+    seat: &Seat<'_>,
 ) {
     while connection.is_connected() {
         Timer::after(LOOK).await;
-        let limit = if !is_bonded(connection) && shared.seats.is_crowded() {
-            CROWDED
-        } else {
-            IDLE
-        };
-        let is_idle = state.bearer.get() == Bearer::None;
-        if is_idle && Instant::now() >= state.since.get() + limit {
-            return;
+        let is_older = |limit| Instant::now() >= state.since.get() + limit;
+        if state.bearer.get() == Bearer::None {
+            let is_unwanted = !is_bonded(connection) && shared.seats.is_crowded();
+            if is_older(if is_unwanted { CROWDED } else { IDLE }) {
+                return;
+            }
+        } else if is_older(PROVEN) {
+            seat.is_known();
         }
     }
 }

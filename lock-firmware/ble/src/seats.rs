@@ -24,7 +24,7 @@ impl Seats {
         }
     }
 
-    /// A newcomer's, who is a stranger until he shows his bond.
+    /// A newcomer's, who is a stranger until he shows his bond or proves himself to the lock.
     pub(crate) fn take(&self) -> Seat<'_> {
         self.taken.set(self.taken.get() + 1);
         self.count_strangers(1);
@@ -64,7 +64,7 @@ pub(crate) struct Seat<'a> {
 }
 
 impl Seat<'_> {
-    /// Who sits here has shown his bond.
+    /// Who sits here is no stranger.
     pub(crate) fn is_known(&self) {
         if self.is_strangers.replace(false) {
             self.seats.count_strangers(-1);

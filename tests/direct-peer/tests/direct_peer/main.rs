@@ -71,6 +71,8 @@ checks! {
     s14_a_bonded_peer_keeps_its_place_among_strangers;
     /// Guards: strangers who come again as soon as they are dropped, one for each place, and a hub that stays outside.
     s14_while_a_stranger_has_a_place_the_other_is_for_bonded_peers;
+    /// Guards: a hub on a link that is not encrypted, and a second one that cannot get in to pair.
+    s14_peer_whose_link_lasts_is_no_stranger;
     /// Guards: a peer that connects, opens a channel and says nothing, and keeps the link.
     s14_channel_without_proof_ends_after_10_s;
 }

@@ -59,6 +59,22 @@ async def s14_while_a_stranger_has_a_place_the_other_is_for_bonded_peers(world):
     await world.good_peer()
 
 
+async def s14_peer_whose_link_lasts_is_no_stranger(world):
+    bonded = await world.connect(await world.device(MemoryKeyStore()))
+    await pair(bonded)
+    await leave(bonded)
+    lasting = await world.connect()
+    await channel(lasting)
+    await until("a place that is kept", lambda: world.is_on_air() and not world.is_open())
+    start = asyncio.get_running_loop().time()
+    await until("an advert for everybody", lambda: world.is_on_air() and world.is_open(), 16)
+    lasted = asyncio.get_running_loop().time() - start
+    need(lasted > 10, f"a stranger passed for known after {lasted} s")
+    need(not is_over(lasting), "the link is over")
+    await world.connect()
+    await until("a second link", lambda: len(world.lock.le_connections) == 2)
+
+
 async def s14_channel_without_proof_ends_after_10_s(world):
     connection = await world.connect()
     opened, packets = await channel(connection)
@@ -94,6 +110,7 @@ CHECKS = {
         s14_strangers_who_take_every_place_are_dropped_after_3_s,
         s14_a_bonded_peer_keeps_its_place_among_strangers,
         s14_while_a_stranger_has_a_place_the_other_is_for_bonded_peers,
+        s14_peer_whose_link_lasts_is_no_stranger,
         s14_channel_without_proof_ends_after_10_s,
     )
 }
