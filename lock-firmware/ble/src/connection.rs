@@ -138,7 +138,7 @@ async fn idle<C: Controller, P: Port>(
                 return;
             }
         } else if is_older(PROVEN) {
-            seat.is_known();
+            seat.recognise();
         }
     }
 }
@@ -163,7 +163,7 @@ async fn events<C: Controller, P: Port>(
             | GattConnectionEvent::Encrypted { .. } => {
                 shared.keep_bonds();
                 if is_bonded(gatt.raw()) {
-                    seat.is_known();
+                    seat.recognise();
                 }
             }
             GattConnectionEvent::Gatt { event } => attribute(shared, gatt, state, event).await,

@@ -215,7 +215,10 @@ impl<'s, 'r, C: Controller, P: Port> Shared<'s, 'r, C, P> {
             return AdvFilterPolicy::default();
         }
         let bonded: Vec<Address, LISTED> = self.stack.with_bond_information(|held| {
-            let newest_first = held.iter().rev().filter(|bond| bond.is_bonded);
+            let newest_first = held
+                .iter()
+                .rev()
+                .filter(|bond| Bond::from_host(bond).is_some());
             newest_first
                 .take(LISTED)
                 .map(|bond| bond.identity.addr)

@@ -65,7 +65,7 @@ pub(crate) struct Seat<'a> {
 
 impl Seat<'_> {
     /// Who sits here is no stranger.
-    pub(crate) fn is_known(&self) {
+    pub(crate) fn recognise(&self) {
         if self.is_strangers.replace(false) {
             self.seats.count_strangers(-1);
         }
@@ -74,7 +74,7 @@ impl Seat<'_> {
 
 impl Drop for Seat<'_> {
     fn drop(&mut self) {
-        self.is_known();
+        self.recognise();
         let taken = self.seats.taken.get().saturating_sub(1);
         self.seats.taken.set(taken);
     }
@@ -91,8 +91,8 @@ mod tests {
         assert!(!seats.look() && !seats.changed.signaled());
         let (first, second) = (seats.take(), seats.take());
         assert!(seats.is_crowded() && seats.look());
-        first.is_known();
-        first.is_known();
+        first.recognise();
+        first.recognise();
         assert!(seats.changed.signaled() && seats.look());
         drop(second);
         assert!(seats.changed.signaled() && !seats.look() && !seats.is_crowded());

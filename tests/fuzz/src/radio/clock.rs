@@ -1,7 +1,7 @@
 //! The host's clock. A program has one, and cargo gives all of a build the same: in the fuzzer's it goes when it is
 //! told to, and in the workspace's, for the simulated lock's sake, by itself.
 
-use embassy_time::{Duration, Instant};
+use embassy_time::Duration;
 
 /// A new life begins, and nothing of the last one's waits.
 pub(super) fn begin() {
@@ -23,8 +23,4 @@ pub(super) fn wait(by: Duration) {
     leap(by);
     #[cfg(not(feature = "virtual-time"))]
     std::thread::sleep(std::time::Duration::from_micros(by.as_micros()));
-}
-
-pub(super) fn now() -> Instant {
-    Instant::now()
 }

@@ -10,7 +10,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
 use drawbridge_lock_ble::{Identity, RadioError, Setup, run};
-use embassy_time::Duration;
+use embassy_time::{Duration, Instant};
 
 use self::controller::{Air, Script};
 use self::peer::{Deaf, disconnected, frame};
@@ -153,7 +153,7 @@ fn step(input: &mut Input<'_>, air: &Air) {
 /// A peer that comes now and asks for the size of attributes is answered.
 fn serves(mut host: Pin<&mut impl Future<Output = RadioError>>, air: &Air) {
     let asks = [0x02, 0x00, 0x02];
-    let began = clock::now();
+    let began = Instant::now();
     loop {
         assert_eq!(
             settle(host.as_mut(), air),

@@ -42,10 +42,10 @@ async def s14_while_a_stranger_has_a_place_the_other_is_for_bonded_peers(world):
     device = await world.device(MemoryKeyStore())
     bonded = await world.connect(device)
     await pair(bonded)
-    await until("the bonded peer's other place is everybody's", lambda: world.is_on_air() and world.is_open())
+    await world.advertises_to(everybody=True)
     await leave(bonded)
     stranger = await world.connect()
-    await until("a place that is kept", lambda: world.is_on_air() and not world.is_open())
+    await world.advertises_to(everybody=False)
     # Its own host takes it for connected, and nobody hears it.
     await world.connect()
     await asyncio.sleep(1)
@@ -55,7 +55,7 @@ async def s14_while_a_stranger_has_a_place_the_other_is_for_bonded_peers(world):
     need(not is_over(stranger), "the stranger had to go at once")
     await leave(again)
     await dropped(stranger, 14)
-    await until("an advert for everybody", lambda: world.is_on_air() and world.is_open())
+    await world.advertises_to(everybody=True)
     await world.good_peer()
 
 
@@ -65,9 +65,9 @@ async def s14_peer_whose_link_lasts_is_no_stranger(world):
     await leave(bonded)
     lasting = await world.connect()
     await channel(lasting)
-    await until("a place that is kept", lambda: world.is_on_air() and not world.is_open())
+    await world.advertises_to(everybody=False)
     start = asyncio.get_running_loop().time()
-    await until("an advert for everybody", lambda: world.is_on_air() and world.is_open(), 16)
+    await world.advertises_to(everybody=True, seconds=16)
     lasted = asyncio.get_running_loop().time() - start
     need(lasted > 10, f"a stranger passed for known after {lasted} s")
     need(not is_over(lasting), "the link is over")

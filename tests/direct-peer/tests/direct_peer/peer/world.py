@@ -124,6 +124,11 @@ class World:
         """Whether the lock's controller lets everybody connect."""
         return self.lock.le_legacy_advertiser.advertising_filter_policy == 0
 
+    async def advertises_to(self, everybody: bool, seconds: float = 10.0) -> None:
+        """Waits for an advert to everybody, or to those listed alone."""
+        to = "everybody" if everybody else "bonded peers"
+        await until(f"an advert to {to}", lambda: self.is_on_air() and self.is_open() == everybody, seconds)
+
     async def on_air(self, seconds: float = 15.0):
         """Waits until the lock advertises; answers its address."""
         await until("an advert", lambda: self.is_on_air(), seconds)
