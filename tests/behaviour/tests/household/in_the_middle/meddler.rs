@@ -41,9 +41,9 @@ pub(super) fn listen(relay: &AirProxy) -> Heard {
     heard
 }
 
-/// Does `deed` to packet number `at` (from 0), going `toward`, of the next link. Answers on which
-/// link it was done, once it was. Fragments are numbered anew after it, so that only what is inside
-/// can give him away.
+/// Does `deed` to packet number `at` (from 0), going `toward`, of the next link that lives to see
+/// it. Answers on which link it was done, once it was. Fragments are numbered anew after it, so
+/// that only what is inside can give him away.
 pub(super) fn meddle(
     relay: &AirProxy,
     deed: Deed,
@@ -60,8 +60,9 @@ pub(super) fn meddle(
     let (mut link, mut count, mut held) = (None, 0, None);
     let mut numbers: BTreeMap<Toward, u8> = BTreeMap::new();
     relay.set(move |frame: Frame<'_>| {
-        if link.is_none() && frame.asks_for_link() {
-            link = Some(frame.link);
+        if frame.asks_for_link() && mine.lock().unwrap().is_none() {
+            (link, count, held) = (Some(frame.link), 0, None);
+            numbers.clear();
         }
         let Some(packet) = frame.packet().filter(|_| link == Some(frame.link)) else {
             return vec![Step::Send(frame.bytes.to_vec())];

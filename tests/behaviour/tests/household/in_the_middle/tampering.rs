@@ -59,10 +59,12 @@ fn meddled(
     let what = format!("{deed:?} of packet {at} toward the {toward:?}");
     let lock = &home.locks[0];
     let done = meddle(relay, deed, toward, at, heard);
-    relay.cut_links();
-    // Every other time the lock has forgotten the session, so that the handshake is meddled with.
+    // Every other time the lock has forgotten the session, so that the handshake is meddled with: it
+    // ends the link itself then, since a link made before it starts anew would be the one meddled with.
     if at % 2 == 1 {
         lock.ask(&json!({"do": "reboot"})).unwrap();
+    } else {
+        relay.cut_links();
     }
     for round in 0..2 {
         let before = lock.motor_starts().unwrap();
