@@ -62,11 +62,11 @@ hub_said_after() { tail -n "+$1" /var/log/hub | grep -q -e "$2"; }
 
 hub_time() { tail -n "+$1" /var/log/hub | grep -e "$2" | head -n 1 | cut -d ' ' -f 1; }
 
-# start_lock NAME [OPTION...]: a lock of its own on a controller of its own.
+# start_lock NAME [OPTION...]: a lock of its own on a controller of its own, or on $LOCK_HCI.
 start_lock() {
     local lock=$1
     shift
-    start_stamped "lock_$lock" drawbridge-lock-sim --hci "tcp:127.0.0.1:$LOCK_PORT" --flash "$LOCKS/$lock.flash" --name "$lock" \
+    start_stamped "lock_$lock" drawbridge-lock-sim --hci "${LOCK_HCI:-tcp:127.0.0.1:$LOCK_PORT}" --flash "$LOCKS/$lock.flash" --name "$lock" \
         --control "$LOCKS/$lock.control" --qr-text "$LOCKS/$lock.code" --motor-ms "${MOTOR_MS:-150}" "$@"
     until_ok 60 ask_lock "$lock" '{"do":"hello"}'
 }

@@ -46,10 +46,23 @@ has_adapter() { adapter_property "$1" Address | grep -q ':'; }
 
 is_powered() { adapter_property "$1" Powered | grep -q 'true'; }
 
-power_on() {
+power_on() { set_powered "$1" true; }
+
+set_powered() {
     dbus-send --system --print-reply --dest=org.bluez "/org/bluez/$1" org.freedesktop.DBus.Properties.Set \
-        string:org.bluez.Adapter1 string:Powered variant:boolean:true
+        string:org.bluez.Adapter1 string:Powered "variant:boolean:$2"
 }
+
+# lend_adapter NAME: one more controller, which the kernel calls NAME and which a program can have for itself: it is down.
+lend_adapter() {
+    start_controller "$1"
+    until_ok 30 has_adapter "$1" && set_powered "$1" false && until_ok 10 is_down "$1"
+}
+
+is_down() { adapter_property "$1" Powered | grep -q 'false'; }
+
+# A program has it: BlueZ knows it no more.
+is_taken() { ! has_adapter "$1"; }
 
 # What the bus tells of names and adapters, each with its time; start_ear again after the bus was.
 start_ear() {

@@ -1,7 +1,16 @@
 # Three locks, paired by the codes on them and commanded by a foreign app.
 start_house
 write_hub_config "gatt_only = ${GATT_ONLY:-false}"
-for name in Front Back Gate; do check "${name}_is_powered" start_lock "$name"; done
+number=0
+for name in Front Back Gate; do
+    number=$((number + 1))
+    if [ -n "${USER_CHANNELS:-}" ]; then
+        LOCK_HCI=user:hci$number
+        check "${name}_has_an_adapter" lend_adapter "hci$number"
+    fi
+    check "${name}_is_powered" start_lock "$name"
+    if [ -n "${USER_CHANNELS:-}" ]; then check "${name}_has_it_alone" until_ok 10 is_taken "hci$number"; fi
+done
 check hub_is_up start_hub
 check owner_has_keys drawbridge owner init --json
 check app_listens start_listener

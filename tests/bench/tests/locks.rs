@@ -16,6 +16,17 @@ fn three_locks_are_paired_through_bluez_and_obey_mosquittos_client() {
     );
 }
 
+// Guards: a lock that runs on a simulated controller's socket only, and on no adapter of a real machine.
+#[test]
+fn three_locks_on_user_channels_of_the_kernel_are_paired_and_obey() {
+    let report = Scenario::new("three_locks")
+        .with("USER_CHANNELS", true)
+        .run()
+        .unwrap();
+    report.expect_all(&three_locks::expected_on_user_channels());
+    three_locks::judge(&report);
+}
+
 // Guards: a fallback that nobody ever used, on the day on which a controller refuses L2CAP channels.
 #[test]
 fn three_locks_are_paired_and_obey_over_gatt_alone() {

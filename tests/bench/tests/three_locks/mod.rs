@@ -40,6 +40,15 @@ pub(crate) fn expected() -> Vec<String> {
     all
 }
 
+/// The same where each lock takes an adapter from the kernel.
+pub(crate) fn expected_on_user_channels() -> Vec<String> {
+    let of = |name| ["has_an_adapter", "has_it_alone"].map(|what| format!("{name}_{what}"));
+    expected()
+        .into_iter()
+        .chain(LOCKS.into_iter().flat_map(of))
+        .collect()
+}
+
 /// What the lock itself signed, what its motor did and what its log says.
 pub(crate) fn judge(report: &Report) {
     for name in LOCKS {
