@@ -116,4 +116,18 @@ mod tests {
         assert!(plant("a", "a").apply("a").is_err());
         assert!(plant("", "b").apply("a").is_err());
     }
+
+    // Guards: the same, unnoticed until somebody runs the full lane.
+    #[test]
+    fn plants_fit_the_code_as_it_is() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
+        let root = root.unwrap();
+        let plants = load_all(root).unwrap();
+        assert!(!plants.is_empty());
+        for plant in plants {
+            let text = tree::read(root, &plant.file).unwrap();
+            let applied = plant.apply(&text);
+            applied.unwrap_or_else(|error| panic!("{}: {error}", plant.name));
+        }
+    }
 }
