@@ -38,7 +38,7 @@ pub(crate) fn measure() -> Result<(), Failure> {
     let installed = weigh(&target.join("release/drawbridged"))?;
     // Last, so that the programs are in place that the other figures use.
     let lean = weigh(&Programs::build(false)?.path("drawbridged"))?;
-    Figure::at_most("P15", "drawbridged, stripped", installed, "MB", GOAL_MB, 1)
+    Figure::at_most("P15", "drawbridged with BlueZ", installed, "MB", GOAL_MB, 1)
         .beside("Greengrass lite 5 MB")
         .with("machine", std::env::consts::ARCH)
         .gated()
