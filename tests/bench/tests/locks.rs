@@ -23,7 +23,11 @@ fn three_locks_on_user_channels_of_the_kernel_are_paired_and_obey() {
         .with("USER_CHANNELS", true)
         .run()
         .unwrap();
-    report.expect_all(&three_locks::expected_on_user_channels());
+    let mut expected = three_locks::expected();
+    for name in three_locks::LOCKS {
+        expected.extend(["has_an_adapter", "has_it_alone"].map(|what| format!("{name}_{what}")));
+    }
+    report.expect_all(&expected);
     three_locks::judge(&report);
 }
 

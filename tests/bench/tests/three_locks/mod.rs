@@ -5,7 +5,7 @@ use drawbridge_protocol::outcome::Verdict;
 use drawbridge_protocol::qr::QrCode;
 use serde_json::{Value, json};
 
-const LOCKS: [&str; 3] = ["Front", "Back", "Gate"];
+pub(crate) const LOCKS: [&str; 3] = ["Front", "Back", "Gate"];
 const ACTIONS: [(&str, &str); 2] = [("unlock", "UNLOCKED"), ("lock", "LOCKED")];
 
 /// What a house that came up has checked.
@@ -38,15 +38,6 @@ pub(crate) fn expected() -> Vec<String> {
     all.sort();
     all.dedup();
     all
-}
-
-/// The same where each lock takes an adapter from the kernel.
-pub(crate) fn expected_on_user_channels() -> Vec<String> {
-    let of = |name| ["has_an_adapter", "has_it_alone"].map(|what| format!("{name}_{what}"));
-    expected()
-        .into_iter()
-        .chain(LOCKS.into_iter().flat_map(of))
-        .collect()
 }
 
 /// What the lock itself signed, what its motor did and what its log says.
