@@ -68,8 +68,9 @@ pub(crate) struct Claim {
     /// Lanes that must pass.
     #[serde(default)]
     pub(crate) lanes: Vec<String>,
-    /// Program that measures it.
-    pub(crate) figure: Option<FigureCommand>,
+    /// Programs that measure it.
+    #[serde(default)]
+    pub(crate) figures: Vec<FigureCommand>,
     /// Counts that the tests print.
     #[serde(default)]
     pub(crate) counts: Vec<CountRef>,
@@ -184,6 +185,14 @@ impl Claims {
     }
 }
 
+impl FigureCommand {
+    /// What it is called where only people read it.
+    pub(crate) fn name(&self) -> String {
+        let words = std::iter::once(&self.bin).chain(&self.args);
+        words.map(String::as_str).collect::<Vec<_>>().join(" ")
+    }
+}
+
 impl Claim {
     /// The lane that shows it: `figures` for a measured number, else `tests` or the lane named.
     pub(crate) fn lane(&self) -> &str {
@@ -205,7 +214,7 @@ impl Claim {
 
     fn problems(&self) -> Vec<String> {
         let mut found = Vec::new();
-        let shown = !self.tests.is_empty() || !self.lanes.is_empty() || self.figure.is_some();
+        let shown = !self.tests.is_empty() || !self.lanes.is_empty() || !self.figures.is_empty();
         match self.status {
             Status::Done if !shown => found.push("done, but nothing shows it".to_owned()),
             Status::Open if self.issue.is_none() => {

@@ -87,8 +87,13 @@ pub(crate) fn judge(claim: &Claim, full: bool, shown: &Shown) -> Verdict {
             None => verdict.problems.push(format!("lane {lane} did not run")),
         }
     }
-    if let Some(command) = &claim.figure {
-        names.push(format!("figure {} {}", command.package, command.bin));
+    if !claim.figures.is_empty() {
+        names.extend(
+            claim
+                .figures
+                .iter()
+                .map(|figure| format!("figure {}", figure.name())),
+        );
         judge_figures(claim, shown, &mut verdict);
     }
     judge_counts(claim, full, &counts, &mut verdict);
@@ -192,7 +197,7 @@ mod tests {
                 full_only: false,
             }],
             lanes: Vec::new(),
-            figure: None,
+            figures: Vec::new(),
             counts: vec![CountRef {
                 name: "flips".into(),
                 quick: Some(20),

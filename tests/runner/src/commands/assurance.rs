@@ -81,9 +81,9 @@ fn shown_by(claim: &Claim) -> String {
     parts.extend(claim.lanes.iter().map(|lane| format!("lane `{lane}`")));
     parts.extend(
         claim
-            .figure
+            .figures
             .iter()
-            .map(|figure| format!("`{}` {}", figure.package, figure.bin)),
+            .map(|figure| format!("`{}`", figure.name())),
     );
     parts.extend(claim.counts.iter().map(|count| {
         let full = grouped(count.full);

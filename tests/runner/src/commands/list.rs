@@ -74,7 +74,7 @@ fn row(claim: &Claim, measured: &Measured) -> Value {
 /// The sum of the counts that an issue names, else how many things show the claim.
 fn counts(claim: &Claim) -> (u64, u64) {
     if claim.counts.is_empty() {
-        let shown = claim.tests.len() + claim.lanes.len() + usize::from(claim.figure.is_some());
+        let shown = claim.tests.len() + claim.lanes.len() + claim.figures.len();
         return (shown as u64, shown as u64);
     }
     let sum = |pick: fn(&crate::claims::CountRef) -> u64| claim.counts.iter().map(pick).sum();

@@ -60,7 +60,7 @@ fn show(context: &Context, claim: &Claim, log: &mut LaneLog<'_>) -> Result<Shown
         }
         shown.lanes.insert(id.clone(), result.ok());
     }
-    if claim.figure.is_some() {
+    if !claim.figures.is_empty() {
         let report = lanes::measure(context, log, Some(&claim.id))?;
         shown.figures = report.figures;
     }

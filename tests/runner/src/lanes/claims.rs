@@ -42,7 +42,7 @@ pub(crate) fn judge_all(
         .filter(|claim| claim.status == Status::Done)
     {
         // Figures have their own lane; a run without it says nothing about them.
-        let unmeasured = claim.figure.is_some() && !shown.lanes.contains_key("figures");
+        let unmeasured = !claim.figures.is_empty() && !shown.lanes.contains_key("figures");
         if unmeasured || (!context.full && claim.is_full_only()) {
             continue;
         }

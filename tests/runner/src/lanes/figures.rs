@@ -38,14 +38,12 @@ pub(crate) fn measure(
         .claims
         .iter()
         .filter(|claim| only.is_none_or(|id| id == claim.id));
-    let claims: Vec<_> = claims.filter(|claim| claim.figure.is_some()).collect();
+    let claims: Vec<_> = claims.filter(|claim| !claim.figures.is_empty()).collect();
     if claims.is_empty() {
         return Ok(Report::problem("no figure is listed in tests/claims.toml"));
     }
-    let commands: BTreeSet<&FigureCommand> = claims
-        .iter()
-        .filter_map(|claim| claim.figure.as_ref())
-        .collect();
+    let commands: BTreeSet<&FigureCommand> =
+        claims.iter().flat_map(|claim| &claim.figures).collect();
     let history = History::load(&context.root)?;
     for command in commands {
         let mut figures = run_one(context, log, command, &mut report)?;
@@ -57,7 +55,7 @@ pub(crate) fn measure(
             report.notes.extend(worse);
             report
                 .notes
-                .push(format!("{}: measured again", command.bin));
+                .push(format!("{}: measured again", command.name()));
             let again = run_one(context, log, command, &mut report)?;
             figures = history::better_of(figures, &again);
         }
@@ -112,9 +110,7 @@ fn run_one(
     let ended = log.run_quietly(program, Errors::Apart)?;
     if !ended.ok {
         log.show();
-        report
-            .problems
-            .push(format!("{} {} failed", command.package, command.bin));
+        report.problems.push(format!("{} failed", command.name()));
     }
     let mut figures = Vec::new();
     for parsed in ended.text.lines().filter_map(Figure::parse) {
