@@ -9,7 +9,7 @@ use drawbridge_protocol::keys::IdentityKey;
 use drawbridge_protocol::session_info::SessionInfo;
 use serde_json::json;
 
-use super::users::Waiting;
+use super::users::{Users, Waiting};
 use super::{Due, HOP_MS, World};
 use crate::house::broker::Message;
 use crate::house::owner::{command, signed};
@@ -17,6 +17,7 @@ use crate::schedule::{How, Plan, Who};
 
 /// The life of a command that no lock takes through a hub, milliseconds.
 const FAR_MS: u64 = 600_000;
+
 /// A command that was signed, and what is known of it.
 #[derive(Debug)]
 pub(crate) struct Issued {
@@ -51,6 +52,24 @@ pub(crate) struct Sending {
     is_local: bool,
     kind: &'static str,
     tries: u32,
+}
+
+impl Users {
+    /// The flipped bit of a command was flipped back on its way, and a lock obeys the bytes as they
+    /// were signed. What is known of the same words in bytes that may act stands, and so does a word
+    /// of acceptance that nobody has taken back.
+    pub(super) fn mend(&mut self, id: CommandId, whole: Issued) {
+        let known = self.issued.get(&id);
+        if known.is_some_and(|known| known.may_act) {
+            return;
+        }
+        let is_accepted = known.is_some_and(|known| known.is_accepted && !known.is_turned_away);
+        let mended = Issued {
+            is_accepted,
+            ..whole
+        };
+        self.issued.insert(id, mended);
+    }
 }
 
 impl World {
@@ -218,5 +237,75 @@ impl World {
             retain: sending.retain,
         };
         self.after(HOP_MS, Due::Publish(message));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dice::Dice;
+    use drawbridge_protocol::keys::IdentitySecret;
+
+    const ID: CommandId = CommandId([1; 16]);
+
+    fn issued(may_act: bool) -> Issued {
+        Issued {
+            lock: 0,
+            statement: Vec::new(),
+            holder: IdentitySecret::generate(&mut Dice::new(1)).public(),
+            who: Who::Owner,
+            action: Action::Unlock,
+            epoch: LockEpoch([0; 16]),
+            counter: 1,
+            expiry_ms: 1,
+            may_act,
+            sent: 1,
+            starts: 0,
+            has_arrived: false,
+            is_accepted: false,
+            end: None,
+            is_turned_away: false,
+        }
+    }
+
+    /// What the judge knows of a command after its flipped bit was flipped back.
+    fn mended(known: Option<Issued>) -> Issued {
+        let mut users = Users::new(&mut Dice::new(1));
+        users.issued.extend(known.map(|known| (ID, known)));
+        users.mend(ID, issued(true));
+        users.issued.remove(&ID).expect("known from now on")
+    }
+
+    // Guards: a judge that waits for no end of a command that was called accepted, once a lock obeys it.
+    #[test]
+    fn flipped_command_that_was_accepted_is_still_waited_for_once_it_is_flipped_back() {
+        let accepted = Issued {
+            is_accepted: true,
+            ..issued(false)
+        };
+        assert!(mended(Some(accepted)).is_accepted);
+        let taken_back = Issued {
+            is_accepted: true,
+            is_turned_away: true,
+            ..issued(false)
+        };
+        assert!(!mended(Some(taken_back)).is_accepted);
+        let mended = mended(None);
+        assert!(mended.may_act && !mended.is_accepted);
+    }
+
+    // Guards: a judge that lets the same words act twice, the second time from bytes that were flipped and
+    // flipped back.
+    #[test]
+    fn command_that_acted_is_not_new_again_in_bytes_that_were_flipped_back() {
+        let acted = Issued {
+            starts: 1,
+            has_arrived: true,
+            end: Some(("done".to_owned(), String::new())),
+            ..issued(true)
+        };
+        let mended = mended(Some(acted));
+        assert_eq!(mended.starts, 1);
+        assert!(mended.end.is_some());
     }
 }

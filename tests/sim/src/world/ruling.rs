@@ -61,7 +61,7 @@ impl World {
             _ => return wrong("the intent has no cause"),
         };
         if let Some(whole) = self.users.spoilt.remove(evidence) {
-            self.users.issued.insert(id, whole);
+            self.users.mend(id, whole);
         }
         let Some(issued) = self.users.issued.get_mut(&id) else {
             return wrong("nobody signed such a command");
