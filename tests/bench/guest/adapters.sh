@@ -64,8 +64,8 @@ end place
 check renumbered_is_adopted adopted controller0 hci1
 value told_renumbered "$told"
 value ready_renumbered "$ready"
-said=$(tail -n "+$hub" /var/log/hub | grep -c 'event=adapter_ready')
+adoptions=$(tail -n "+$hub" /var/log/hub | grep -c 'event=adapter_ready')
 check hub_still_obeys obeyed Front unlock
-check stranger_is_left_alone test "$said" = 1
+check stranger_is_left_alone test "$adoptions" = 1
 check broker_was_never_lost test "$(grep -c event=broker_down /var/log/hub)" = 0
 check hub_was_never_restarted test "$(grep -c 'event=ready ' /var/log/hub)" = 1

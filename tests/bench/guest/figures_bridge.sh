@@ -4,15 +4,16 @@ check adapter_is_on until_ok 30 power_on hci0
 start ways drawbridge-figures ways "$COUNT" --name Front --house "$HOUSE" --taps /run/taps --ready /run/ready --capture /run/air.snoop
 check taps_are_up until_ok 20 test -s /run/taps
 read -r hub_port bridge_port </run/taps
+# Before the bridge: a hub that starts ends connections to locks that it has no link with.
+HUB_LOG=info
+write_hub_config
+sed -i "s/^host = .*/&\nport = $hub_port/" /etc/drawbridge/drawbridge.toml
+check hub_is_up start_hub
 # The bridge takes the first lock that it hears: the echo is alone in the air until then.
 check echo_is_powered start_lock Echo --echo
 start bridge python3 /bench/bridge.py "$bridge_port" "$HOUSE/ca.pem" "$HOUSE/beside.pem" "$HOUSE/beside.key" h2 'drawbridge/h2/lock/+/command'
 check bridge_is_ready until_ok 120 grep -q ready /var/log/bridge
-HUB_LOG=info
-write_hub_config
-sed -i "s/^host = .*/&\nport = $hub_port/" /etc/drawbridge/drawbridge.toml
 check lock_is_powered start_lock Front
-check hub_is_up start_hub
 check owner_has_keys drawbridge owner init --json
 check lock_is_claimed claim Front
 until_ok 60 hub_said event=bond_made

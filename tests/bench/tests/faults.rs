@@ -1,5 +1,7 @@
 //! What goes wrong between the hub and its Bluetooth, and how soon it is right again, by the guest's clock.
 
+use std::time::Duration;
+
 use drawbridge_bench::{Clock, Scenario, rounds, seed};
 
 /// F02: adopted again within 3 s.
@@ -11,6 +13,10 @@ fn f02_adapter_removed_added_mute_renumbered_or_absent_at_boot_is_adopted_by_add
     let rounds = rounds("f02_adapters", 3, 50);
     let scenario = Scenario::new("adapters")
         .with("ROUNDS", rounds)
+        .within(
+            Duration::from_secs(300 + 10 * rounds),
+            Duration::from_secs(900 + 30 * rounds),
+        )
         .on(Clock::Counted);
     let report = scenario.run().unwrap();
     let mut expected: Vec<String> = [
@@ -62,6 +68,10 @@ fn f24_dbus_daemon_killed_is_reconnected_within_3_s() {
     let scenario = Scenario::new("bus_restarted")
         .with("ROUNDS", rounds)
         .with("SEED", seed())
+        .within(
+            Duration::from_secs(300 + 30 * rounds),
+            Duration::from_secs(900 + 60 * rounds),
+        )
         .on(Clock::Counted);
     let report = scenario.run().unwrap();
     let mut expected: Vec<String> = [

@@ -256,6 +256,17 @@ async fn over_channel(
     let (from, lock) = place(address)?;
     let adapter = adapter().await?;
     heard(&adapter, lock).await?;
+    // Under this the kernel knows a lock that is bonded.
+    let device = adapter.device(lock)?;
+    let (lock, kind) = (device.remote_address().await?, device.address_type().await?);
+    // A lock takes one channel of a connection: that of the link before must be over.
+    let over = async {
+        while device.is_connected().await? {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        bluer::Result::Ok(())
+    };
+    timeout(PATIENCE, over).await??;
     let socket: Socket<SeqPacket> = Socket::new_seq_packet()?;
     socket.bind(SocketAddr::new(from, AddressType::LePublic, 0))?;
     socket.set_security(Security {
@@ -263,7 +274,7 @@ async fn over_channel(
         key_size: 0,
     })?;
     socket.set_recv_mtu(gatt::MAX_PACKET)?;
-    let lock = SocketAddr::new(lock, AddressType::LeRandom, gatt::PSM);
+    let lock = SocketAddr::new(lock, kind, gatt::PSM);
     let socket = timeout(PATIENCE, socket.connect(lock)).await??;
     let fd = socket.as_raw_fd();
     let flags = OFlag::from_bits_truncate(fcntl(fd, FcntlArg::F_GETFL)?);
