@@ -21,6 +21,8 @@ pub(crate) struct FakeAdapter {
     pub(crate) powered: bool,
     pub(crate) refuses_power: bool,
     pub(crate) refuses_discovery: bool,
+    /// As BlueZ answers for a controller that fell mute in a discovery.
+    pub(crate) never_ends_discovery: bool,
 }
 
 impl FakeAdapter {
@@ -30,6 +32,7 @@ impl FakeAdapter {
             powered: false,
             refuses_power: false,
             refuses_discovery: false,
+            never_ends_discovery: false,
         }
     }
 
@@ -364,6 +367,7 @@ impl State {
                 vec![done]
             }
             ("StartDiscovery", Some(adapter)) if adapter.refuses_discovery => refused(),
+            ("StopDiscovery", Some(adapter)) if adapter.never_ends_discovery => refused(),
             ("SetDiscoveryFilter" | "StartDiscovery" | "StopDiscovery", Some(_)) => vec![done],
             _ => refused(),
         }

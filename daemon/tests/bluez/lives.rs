@@ -220,6 +220,35 @@ async fn discovery_that_is_refused_climbs_the_ladder() {
     world.calls("/hci0 Set", 3, SLOW).await;
 }
 
+/// Guards: a controller that fell mute while it listened, whose discoveries all seem to begin.
+#[tokio::test]
+async fn f02_controller_that_falls_mute_in_a_discovery_is_noticed_within_20_s() {
+    let Some(bus) =
+        alone("lives::f02_controller_that_falls_mute_in_a_discovery_is_noticed_within_20_s")
+    else {
+        return;
+    };
+    let mut world = World::new(bus, &Radio::default());
+    world.machine.plug("hci0", FakeAdapter::new(FIRST));
+    let _bluetoothd = Bluetoothd::start(&world.bus.address(), &world.machine);
+    world.health(RadioHealth::Ready, SLOW).await;
+    world
+        .actions
+        .send(RadioAction::Scan { on: true })
+        .await
+        .unwrap();
+    world.calls("/hci0 StartDiscovery", 1, SLOW).await;
+    let adapter = |world: &World, is_mute| {
+        let mut state = world.machine.state();
+        state.adapters.get_mut("hci0").unwrap().never_ends_discovery = is_mute;
+    };
+    adapter(&world, true);
+    let mute_for = Duration::from_secs(20);
+    world.health(RadioHealth::NoAdapter, mute_for).await;
+    adapter(&world, false);
+    world.health(RadioHealth::Ready, SLOW).await;
+}
+
 /// What the core is told of the air: locks, at addresses that lead back to the adapter, and each
 /// change of a beacon; nothing of strangers, and nothing while it does not listen.
 #[tokio::test]

@@ -122,7 +122,7 @@ impl Keeper {
         };
         open.ports.open(&open.port);
         let ended = tokio::select! {
-            error = scan::listen(&open.port, shared.scan.subscribe()) => {
+            error = scan::listen(&self.ear, &open.port, shared.scan.subscribe()) => {
                 self.cycle = true;
                 error
             }

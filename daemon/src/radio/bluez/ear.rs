@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bluer::{Address as Bdaddr, AddressType};
 use dbus::Message;
-use dbus::arg::{PropMap, prop_cast};
+use dbus::arg::{AppendAll, PropMap, RefArg, Variant, prop_cast};
 use dbus::message::{MatchRule, SignalArgs};
 use dbus::nonblock::stdintf::org_freedesktop_dbus::{
     ObjectManagerInterfacesAdded, ObjectManagerInterfacesRemoved, PropertiesPropertiesChanged,
@@ -182,6 +182,50 @@ impl Ear {
         limited("ask bluetoothd for a sign of life", PROPERTY, pong).await
     }
 
+    /// Has BlueZ listen with an adapter, such as `hci0`, for as long as this connection lives. Everything that advertises is
+    /// heard, and adverts that repeat: a beacon changes under the same address, too.
+    pub(super) async fn start_discovery(&self, adapter: &str) -> Result<(), CallError> {
+        let filter: HashMap<&str, Variant<Box<dyn RefArg>>> = HashMap::from([
+            ("Transport", variant("le".to_owned())),
+            ("DuplicateData", variant(true)),
+        ]);
+        self.ask_adapter(
+            "set a discovery filter",
+            adapter,
+            "SetDiscoveryFilter",
+            (filter,),
+        )
+        .await?;
+        self.ask_adapter("start a discovery", adapter, "StartDiscovery", ())
+            .await
+    }
+
+    /// Ends it, and answers when the controller has.
+    pub(super) async fn end_discovery(&self, adapter: &str) -> Result<(), CallError> {
+        self.ask_adapter("end a discovery", adapter, "StopDiscovery", ())
+            .await
+    }
+
+    async fn ask_adapter(
+        &self,
+        act: &'static str,
+        adapter: &str,
+        member: &str,
+        words: impl AppendAll,
+    ) -> Result<(), CallError> {
+        // Under its unique name, as in `ping`.
+        let Some(owner) = self.signals.owner.borrow().clone() else {
+            return Err(CallError::Refused {
+                act,
+                reason: "bluetoothd has gone".into(),
+            });
+        };
+        let path = format!("/org/bluez/{adapter}");
+        let proxy = Proxy::new(owner, path, PROPERTY, &*self.connection);
+        let asked = proxy.method_call("org.bluez.Adapter1", member, words);
+        limited(act, PROPERTY, asked).await
+    }
+
     /// Asks systemd to restart bluetoothd; it may refuse.
     pub(super) async fn restart_service(&self) -> Result<(), CallError> {
         let limit = Duration::from_secs(10);
@@ -200,6 +244,10 @@ impl Ear {
         };
         limited("ask systemd to restart bluetooth.service", limit, restart).await
     }
+}
+
+fn variant<T: RefArg + 'static>(value: T) -> Variant<Box<dyn RefArg>> {
+    Variant(Box::new(value))
 }
 
 impl Signals {

@@ -52,9 +52,9 @@ pub(super) struct BleEpoch {
 }
 
 impl Drop for BleEpoch {
-    /// bluer: what ends discoveries and agents are calls of their own, made when those are dropped;
-    /// without a session that reads their answers each holds its connection for 120 s. Seen: ten
-    /// descriptors more after ten lives of bluetoothd. So: the session goes a little later.
+    /// bluer: what ends an agent is a call of its own, made when it is dropped; without a session that
+    /// reads the answer it holds its connection for 120 s. Seen: ten descriptors more after ten lives
+    /// of bluetoothd. So: the session goes a little later.
     fn drop(&mut self) {
         let session = self.session.clone();
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
