@@ -54,11 +54,7 @@ async fn f01_bluetoothd_that_comes_back_is_used_within_1500_ms() {
     world.machine.plug("hci0", FakeAdapter::new(FIRST));
     world.health(RadioHealth::BluetoothAway, SLOW).await;
     connect_is_answered(&mut world, 1).await;
-    world
-        .actions
-        .send(RadioAction::Scan { on: true })
-        .await
-        .unwrap();
+    world.listen().await;
     let descriptors = open_descriptors();
     for round in 1..=12 {
         let bluetoothd = Bluetoothd::start(&world.bus.address(), &world.machine);
@@ -209,11 +205,7 @@ async fn discovery_that_is_refused_climbs_the_ladder() {
     world.machine.plug("hci0", broken);
     let _bluetoothd = Bluetoothd::start(&world.bus.address(), &world.machine);
     world.health(RadioHealth::Ready, SLOW).await;
-    world
-        .actions
-        .send(RadioAction::Scan { on: true })
-        .await
-        .unwrap();
+    world.listen().await;
     world.calls("/hci0 StartDiscovery", 10, SLOW).await;
     world.health(RadioHealth::NoAdapter, SLOW).await;
     // Off and on again before the next try.
@@ -232,11 +224,7 @@ async fn f02_controller_that_falls_mute_in_a_discovery_is_noticed_within_20_s() 
     world.machine.plug("hci0", FakeAdapter::new(FIRST));
     let _bluetoothd = Bluetoothd::start(&world.bus.address(), &world.machine);
     world.health(RadioHealth::Ready, SLOW).await;
-    world
-        .actions
-        .send(RadioAction::Scan { on: true })
-        .await
-        .unwrap();
+    world.listen().await;
     world.calls("/hci0 StartDiscovery", 1, SLOW).await;
     let adapter = |world: &World, is_mute| {
         let mut state = world.machine.state();
@@ -268,11 +256,7 @@ async fn locks_are_heard_and_strangers_are_not() {
         None,
         "not listening"
     );
-    world
-        .actions
-        .send(RadioAction::Scan { on: true })
-        .await
-        .unwrap();
+    world.listen().await;
     world.calls("/hci3 StartDiscovery", 1, SLOW).await;
     // A discovery that hears nothing is not trusted for long.
     world

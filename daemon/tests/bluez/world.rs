@@ -61,6 +61,12 @@ impl World {
         }
     }
 
+    /// The core wants to hear of locks.
+    pub(crate) async fn listen(&self) {
+        let scan = RadioAction::Scan { on: true };
+        self.actions.send(scan).await.unwrap();
+    }
+
     pub(crate) async fn next(&mut self, limit: Duration) -> Option<RadioEvent> {
         tokio::time::timeout(limit, self.events.recv()).await.ok()?
     }

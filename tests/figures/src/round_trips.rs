@@ -13,7 +13,7 @@ use crate::figure::Figure;
 use crate::told::samples;
 
 /// Round trips each way over each bearer.
-const COUNT: usize = 300;
+const COUNT: usize = 1_000;
 /// What the hub's way may take, as a multiple of the plain client's.
 const GOAL: f64 = 1.3;
 

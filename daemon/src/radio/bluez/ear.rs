@@ -185,9 +185,9 @@ impl Ear {
     /// Has BlueZ listen with an adapter, such as `hci0`, for as long as this connection lives. Everything that advertises is
     /// heard, and adverts that repeat: a beacon changes under the same address, too.
     pub(super) async fn start_discovery(&self, adapter: &str) -> Result<(), CallError> {
-        let filter: HashMap<&str, Variant<Box<dyn RefArg>>> = HashMap::from([
-            ("Transport", variant("le".to_owned())),
-            ("DuplicateData", variant(true)),
+        let filter = PropMap::from([
+            ("Transport".to_owned(), variant("le".to_owned())),
+            ("DuplicateData".to_owned(), variant(true)),
         ]);
         self.ask_adapter(
             "set a discovery filter",
