@@ -10,6 +10,7 @@
 //! | inside the session | [`tunnel`] |
 //! | signed statements | [`cose`], [`grant`], [`command`], [`claim`], [`receipt`], [`session_info`], [`outcome`], [`report`], [`log_record`], [`audit_ack`] |
 //! | on paper | [`qr`], [`ticket`], [`secret`] |
+//! | beside them | [`bucket`], [`entropy`] |
 #![no_std]
 #![cfg_attr(
     not(test),
@@ -26,6 +27,7 @@ extern crate std;
 
 pub mod audit_ack;
 pub mod beacon;
+pub mod bucket;
 pub mod claim;
 pub mod codec;
 pub mod command;

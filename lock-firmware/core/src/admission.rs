@@ -310,7 +310,7 @@ impl<F: Flash> Lock<F> {
         }
     }
 
-    /// Writes down who was refused what. More of them than [`crate::bucket`] allows are counted
+    /// Writes down who was refused what. More of them than the bucket allows are counted
     /// in the next such record.
     fn note_refusal(
         &mut self,

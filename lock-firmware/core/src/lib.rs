@@ -28,7 +28,6 @@ mod admission;
 mod answers;
 mod back_off;
 mod boot;
-mod bucket;
 mod decided;
 pub mod factory;
 pub mod flash;

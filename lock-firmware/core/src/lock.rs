@@ -1,6 +1,7 @@
 //! The lock itself: its state, its start, and what comes in from outside its sessions.
 
 use drawbridge_protocol::beacon::Beacon;
+use drawbridge_protocol::bucket::Bucket;
 use drawbridge_protocol::entropy::Entropy;
 use drawbridge_protocol::ids::{LockEpoch, Nonce};
 use drawbridge_protocol::log_record::LogEvent;
@@ -10,7 +11,6 @@ use drawbridge_protocol::secret::SetupKeys;
 use crate::actuation::{Actuation, MotorOrder};
 use crate::back_off::BackOff;
 use crate::boot::{BootError, Memory};
-use crate::bucket::Bucket;
 use crate::decided::DecidedTable;
 use crate::factory::{Factory, Settings};
 use crate::flash::Flash;
