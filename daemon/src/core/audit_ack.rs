@@ -46,9 +46,7 @@ impl Hub {
         reply: Option<ReplyTo>,
     ) {
         let Some((lock, upto)) = self.locks.get_mut(&id).zip(upto(id, statement)) else {
-            if let Some(token) = ack {
-                self.acknowledge(token);
-            }
+            self.acknowledge(ack);
             self.journal(
                 Level::Warn,
                 "audit_ack_refused",

@@ -331,10 +331,10 @@ impl Hub {
                         self.take_audit_ack(lock, &payload, Some(ack), None);
                     }
                     Some(Incoming::Request(verb)) if !retain => {
-                        self.acknowledge(ack);
+                        self.acknowledge([ack]);
                         self.cloud_request(verb, &payload, correlation, response_topic, now);
                     }
-                    _ => self.acknowledge(ack),
+                    _ => self.acknowledge([ack]),
                 }
             }
             CloudEvent::Published { ticket } => {
@@ -342,9 +342,7 @@ impl Hub {
                 if let Some(op) = delete {
                     self.ledger.write(vec![op], Vec::new());
                 }
-                for token in acks {
-                    self.acknowledge(token);
-                }
+                self.acknowledge(acks);
             }
             CloudEvent::PublishFailed {
                 ticket,
@@ -392,7 +390,7 @@ impl Hub {
                 (After::Answer { reply, .. }, Fate::Refused) => {
                     self.reply(reply, Err(VerbError::store()));
                 }
-                (After::Acknowledge(token), Fate::Durable) => self.acknowledge(token),
+                (After::Acknowledge(token), Fate::Durable) => self.acknowledge([token]),
                 (
                     After::LogKept { .. }
                     | After::PskKept { .. }
@@ -464,8 +462,11 @@ impl Hub {
         self.actions.push_back(action);
     }
 
-    pub(super) fn acknowledge(&mut self, token: AckToken) {
-        self.push(HubAction::Cloud(CloudAction::Ack { token }));
+    /// The broker need not keep these messages.
+    pub(super) fn acknowledge(&mut self, tokens: impl IntoIterator<Item = AckToken>) {
+        for token in tokens {
+            self.push(HubAction::Cloud(CloudAction::Ack { token }));
+        }
     }
 
     /// Answers a client, unless it has hung up.

@@ -147,6 +147,61 @@ fn f05_commands_of_the_broker_are_refused_while_it_owes_too_many_confirmations()
     assert_eq!(world.statuses(later), ["accepted", "delivered", "done"]);
 }
 
+/// F19, S36. Guards: garbage on a lock's topic that costs a publication each, all ahead of the next result; and a real refusal
+/// that is lost because of garbage long past.
+#[test]
+fn f19_refusals_are_told_at_a_bounded_rate_and_results_all_the_same() {
+    const AT_ONCE: usize = 64;
+    let mut world = World::ready(1);
+    let topic = world.command_topic(0);
+    let told = |world: &World| {
+        let results = world.published.iter();
+        let refusals = results.filter(|published| {
+            published.topic.ends_with("/result") && published.json()["status"] == "refused"
+        });
+        refusals.count()
+    };
+    let lines = |world: &World| {
+        let lines = world.journal.iter();
+        lines
+            .filter(|(event, _)| *event == "refusals_unsaid")
+            .count()
+    };
+    for number in 0..500_u64 {
+        world.publish(&topic, &number.to_be_bytes());
+    }
+    let id = world.send_command(0, 1);
+    world.run(90);
+    assert_eq!(told(&world), AT_ONCE);
+    assert_eq!(world.unacked(), 0, "the broker need not keep them");
+    assert_eq!(lines(&world), 1);
+    assert_eq!(world.statuses(id), ["accepted", "delivered", "done"]);
+    world.request(1, "status", Value::Null);
+    world.run(1);
+    let status = world.reply(1).unwrap().as_ref().unwrap();
+    assert_eq!(status["refusals_unsaid"], 500 - AT_ONCE, "{status}");
+    // Ten more a second, and the journal once a minute.
+    world.run(2_000);
+    for number in 0..100_u64 {
+        world.publish(&topic, &number.to_be_bytes());
+    }
+    world.run(10);
+    assert_eq!(told(&world), AT_ONCE + 20);
+    assert_eq!(lines(&world), 1);
+    // The control socket has a rate of its own.
+    local(&mut world, 2, b"nothing", true);
+    world.run(1);
+    assert_eq!(status_of(&world, 2), Some(json!("refused")));
+    // The flood is over: whoever is refused hears of it.
+    world.run(60_000);
+    for number in 0..65_u64 {
+        world.publish(&topic, &number.to_be_bytes());
+    }
+    world.run(10);
+    assert_eq!(told(&world), 2 * AT_ONCE + 20);
+    assert_eq!(lines(&world), 2);
+}
+
 /// I7, S32. Guards: one command sent without end before it is durable, each copy held in memory;
 /// and a copy that the broker keeps for ever.
 #[test]

@@ -4,9 +4,10 @@ use drawbridge_protocol::command::{Command, MAX_COMMAND, ReadCommand};
 use drawbridge_protocol::ids::{CommandId, LockId};
 use drawbridge_protocol::reason::Reason;
 
+use super::refusals::Saying;
 use super::result::Said;
 use super::{Attempt, Tracked, Waiter};
-use crate::core::action::{CloudAction, HubAction, StoreOp, Tree};
+use crate::core::action::{Level, StoreOp, Tree};
 use crate::core::event::AckToken;
 use crate::core::hub::Hub;
 use crate::core::ledger::After;
@@ -39,33 +40,33 @@ impl Hub {
         now: Now,
     ) {
         if origin.retained {
-            return self.refuse(lock, bytes, None, Reason::Transport, &origin);
+            return self.refuse(lock, bytes, None, Reason::Transport, &origin, now);
         }
         let Some(read) = (bytes.len() <= MAX_COMMAND)
             .then(|| Command::read(bytes).ok())
             .flatten()
         else {
-            return self.refuse(lock, bytes, None, Reason::Form, &origin);
+            return self.refuse(lock, bytes, None, Reason::Form, &origin, now);
         };
         let id = read.id;
         if read.command.lock != lock || !self.locks.contains_key(&lock) {
-            return self.refuse(lock, bytes, Some(id), Reason::WrongLock, &origin);
+            return self.refuse(lock, bytes, Some(id), Reason::WrongLock, &origin, now);
         }
         if let Some(record) = self.commands.finals.find(&id) {
             if record.digest != read.digest {
-                return self.refuse(lock, bytes, Some(id), Reason::IdReused, &origin);
+                return self.refuse(lock, bytes, Some(id), Reason::IdReused, &origin, now);
             }
             let said = Said::again(id, record).document();
             return self.answer(lock, said, &origin);
         }
         if let Some(tracked) = self.commands.tracked.get_mut(&id) {
             if tracked.digest != read.digest {
-                return self.refuse(lock, bytes, Some(id), Reason::IdReused, &origin);
+                return self.refuse(lock, bytes, Some(id), Reason::IdReused, &origin, now);
             }
             return self.join(id, &origin);
         }
         match self.refusal(lock, &read, origin.waiter.is_some()) {
-            Some(reason) => self.refuse(lock, bytes, Some(id), reason, &origin),
+            Some(reason) => self.refuse(lock, bytes, Some(id), reason, &origin, now),
             None => self.accept(lock, &read, bytes, origin, now),
         }
     }
@@ -167,7 +168,7 @@ impl Hub {
         };
         if let Some(token) = origin.ack {
             if tracked.is_durable {
-                self.push(HubAction::Cloud(CloudAction::Ack { token }));
+                self.acknowledge([token]);
             } else if tracked.acks.len() < MAX_WAITING {
                 tracked.acks.push(token);
             }
@@ -180,9 +181,7 @@ impl Hub {
             for ticket in late.held {
                 self.outbox.ready(ticket);
             }
-            for token in late.acks {
-                self.push(HubAction::Cloud(CloudAction::Ack { token }));
-            }
+            self.acknowledge(late.acks);
             return;
         }
         let Some(tracked) = self.commands.tracked.get_mut(&id) else {
@@ -198,9 +197,7 @@ impl Hub {
             .iter()
             .partition(|waiter| !waiter.until_final);
         tracked.waiters = waiting;
-        for token in acks {
-            self.push(HubAction::Cloud(CloudAction::Ack { token }));
-        }
+        self.acknowledge(acks);
         let said = Said::by_hub(id, "accepted", Reason::None);
         for waiter in done {
             self.reply_control(waiter.client, waiter.id, Ok(said.document()));
@@ -229,7 +226,7 @@ impl Hub {
         }
     }
 
-    /// Says no. What the hub says alone is provisional, and nothing was kept.
+    /// Says no, unless too many had to be told so lately. What the hub says alone is provisional, and nothing was kept.
     fn refuse(
         &mut self,
         lock: LockId,
@@ -237,7 +234,22 @@ impl Hub {
         id: Option<CommandId>,
         reason: Reason,
         origin: &Origin,
+        now: Now,
     ) {
+        // The control socket has a rate of its own.
+        if origin.waiter.is_none()
+            && let Saying::Unsaid { is_news } = self.commands.refusals.next(now.mono_ms)
+        {
+            if is_news {
+                let fields = vec![
+                    ("lock", lock.to_string()),
+                    ("reason", reason.to_string()),
+                    ("unsaid", self.commands.refusals.unsaid().to_string()),
+                ];
+                self.journal(Level::Warn, "refusals_unsaid", fields);
+            }
+            return self.acknowledge(origin.ack);
+        }
         // A payload that cannot be read has no id of its own: its hash names it to its sender.
         let id = id
             .or_else(|| Command::read(bytes).ok().map(|read| read.id))
@@ -253,8 +265,6 @@ impl Hub {
             return;
         }
         self.publish_result(lock, &said, origin.correlation.clone());
-        if let Some(token) = origin.ack {
-            self.push(HubAction::Cloud(CloudAction::Ack { token }));
-        }
+        self.acknowledge(origin.ack);
     }
 }

@@ -7,6 +7,7 @@ mod conclude;
 mod finals;
 mod intake;
 mod outcome;
+mod refusals;
 mod result;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use drawbridge_protocol::report::Position;
 pub(super) use self::conclude::Ending;
 pub(super) use self::finals::Finals;
 pub(super) use self::intake::Origin;
+pub(super) use self::refusals::Refusals;
 use super::event::{AckToken, ClientId};
 
 /// A control client that waits for a command.
@@ -82,6 +84,7 @@ pub(super) struct Commands {
     pub(super) tracked: BTreeMap<CommandId, Tracked>,
     late: BTreeMap<CommandId, Late>,
     pub(super) finals: Finals,
+    pub(super) refusals: Refusals,
     next_order: u64,
 }
 

@@ -24,6 +24,7 @@ impl Hub {
             "outbox": self.outbox.depth(),
             "outbox_kept": self.outbox.kept(),
             "telemetry_dropped": self.outbox.dropped,
+            "refusals_unsaid": self.commands.refusals.unsaid(),
             "unstored": self.ledger.depth(),
             "locks": locks,
         })
