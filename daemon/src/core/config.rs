@@ -32,7 +32,8 @@ pub struct HubConfig {
     pub outbox_kept: usize,
     /// Publications that may be lost and wait for the broker.
     pub outbox_passing: usize,
-    /// Final results remembered, so that a repeat gets the same answer.
+    /// Final results remembered, so that a repeat gets the same answer: one for each lock that can be bound. What repeats
+    /// a command does so within seconds, and the lock answers it too; each is held in memory and in the store, some 2 KB.
     pub finals: usize,
     /// Log records per lock that the hub holds without leave to free them; then it stops pulling
     /// and the lock keeps them.
@@ -61,7 +62,7 @@ impl HubConfig {
             relays_per_lock: 8,
             outbox_kept: 2_048,
             outbox_passing: 512,
-            finals: 1_024,
+            finals: 64,
             audit_per_lock: 4_096,
             audit: 8_192,
             unstored: 4_096,
