@@ -95,6 +95,6 @@ is_gone() {
 tell_logs() {
     dmesg | grep -i -E 'bluetooth|hci|oops|segfault|out of memory' | tail -n 60 | sed 's/^/LOG kernel /'
     for log in /var/log/*; do
-        tail -n 300 "$log" | cut -c1-400 | sed "s|^|LOG ${log##*/} |"
+        tail -n 2000 "$log" | cut -c1-400 | sed "s|^|LOG ${log##*/} |"
     done
 }
