@@ -49,6 +49,10 @@ impl Hub {
             }
             RadioEvent::LinkDown { link, reason } | RadioEvent::ConnectFailed { link, reason } => {
                 if let Some(lock) = self.links.remove(&link) {
+                    if reason == LinkFault::NoSlot {
+                        let others = self.slots_taken().saturating_sub(1);
+                        self.slots.refused(others, now.mono_ms);
+                    }
                     if reason == LinkFault::NoAdapter
                         && let Some(lock) = self.locks.get_mut(&lock)
                     {
@@ -128,7 +132,7 @@ impl Hub {
         let Some((turn, _, id)) = candidates.into_iter().min() else {
             return;
         };
-        if self.slots_taken() >= self.config.slots {
+        if self.slots_taken() >= self.slots.limit(now.mono_ms) {
             match self.victim(turn, now.mono_ms) {
                 Ok(victim) => {
                     self.with_link(victim, now, entropy, |machine, ends| {

@@ -18,7 +18,7 @@ pub struct HubConfig {
     pub hub_id: String,
     /// Version of the software, for people.
     pub version: String,
-    /// Links that the adapter carries at a time.
+    /// Links at a time, at most; what the adapters carry of them is found out.
     pub slots: usize,
     /// Locks that can be bound.
     pub locks: usize,

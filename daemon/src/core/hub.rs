@@ -21,6 +21,7 @@ use super::outbox::Outbox;
 use super::record::{
     CursorRecord, FinalRecord, InboxRecord, Restored, StoreLoss, decoded, lock_in_key,
 };
+use super::slots::Slots;
 use super::topic::{BadHubId, Incoming, Root};
 use super::verbs::VerbError;
 use super::verbs::watch::Watchers;
@@ -47,6 +48,7 @@ pub struct Hub {
     pub(super) is_scanning: bool,
     pub(super) radio_health: RadioHealth,
     pub(super) schedule_at: Option<u64>,
+    pub(super) slots: Slots,
     pub(super) commands: Commands,
     pub(super) ledger: Ledger,
     pub(super) outbox: Outbox,
@@ -77,6 +79,7 @@ impl Hub {
     ) -> Result<Self, BadHubId> {
         let root = Root::new(&config.hub_id)?;
         let (outbox, unreadable) = Outbox::restore(&restored.outbox, restored.next_ticket);
+        let slots = Slots::new(config.slots);
         let mut hub = Self {
             config,
             keys,
@@ -89,6 +92,7 @@ impl Hub {
             is_scanning: false,
             radio_health: RadioHealth::Ready,
             schedule_at: None,
+            slots,
             commands: Commands::default(),
             ledger: Ledger::default(),
             outbox,

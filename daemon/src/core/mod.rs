@@ -41,6 +41,7 @@ mod outbox;
 pub mod record;
 mod said;
 mod serve;
+mod slots;
 mod standing;
 pub mod topic;
 mod verbs;

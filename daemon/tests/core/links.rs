@@ -234,6 +234,46 @@ fn f04_none_of_8_locks_on_2_links_waits_over_10_s_and_commands_go_first() {
     );
 }
 
+/// F04. Guards: an adapter with fewer slots than hoped for, on which the first locks keep their links and the others,
+/// commands for them too, are refused for ever.
+#[test]
+fn f04_slots_of_an_adapter_are_found_out_and_shared() {
+    let mut world = World::with(5, |config| config.slots = 8);
+    world.adapter_slots = 2;
+    world.broker_up();
+    world.run(60_000);
+    for index in 0..5 {
+        let report = format!("lock/{}/state", world.locks[index].id);
+        assert!(world.last(&report).is_some(), "lock {index} was heard");
+    }
+    for round in 1..=4 {
+        for index in 0..5 {
+            let id = world.send_command(index, round);
+            let at = world.now_ms;
+            while world.finals(id).is_empty() {
+                world.run(100);
+                assert!(world.now_ms - at <= 5_000, "lock {index} waits");
+            }
+        }
+    }
+    // A refusal is believed for a minute.
+    let refused = |world: &World| {
+        let lines = world.journal.iter();
+        lines
+            .filter(|(event, told)| *event == "link_lost" && told.contains("no_slot"))
+            .count()
+    };
+    let before = refused(&world);
+    world.run(600_000);
+    let more = refused(&world) - before;
+    assert!((5..=11).contains(&more), "{more} refusals in ten minutes");
+    // More slots are found out, too.
+    world.adapter_slots = 5;
+    world.run(120_000);
+    let linked = (0..5).filter(|index| world.linked(*index).is_some());
+    assert_eq!(linked.count(), 5);
+}
+
 /// F04. Guards: one lock out of reach holding up the others.
 #[test]
 fn f04_unreachable_lock_does_not_block_another() {

@@ -59,6 +59,8 @@ pub(crate) struct World {
     later: VecDeque<(u64, HubEvent)>,
     /// Locks that do not answer.
     pub(crate) unreachable: Vec<LockId>,
+    /// Links that the adapter carries.
+    pub(crate) adapter_slots: usize,
     /// How a connection to one of them fails.
     pub(crate) unreachable_by: LinkFault,
     /// Locks that let a connection wait for ever.
@@ -147,6 +149,7 @@ impl World {
             connect_ms: 0,
             later: VecDeque::new(),
             unreachable: Vec::new(),
+            adapter_slots: usize::MAX,
             unreachable_by: LinkFault::Unreachable,
             silent: Vec::new(),
             pending: Vec::new(),
@@ -436,8 +439,13 @@ impl World {
                     self.pending.push(link);
                     return;
                 }
-                if self.unreachable.contains(&id) {
-                    let reason = self.unreachable_by;
+                let is_full = self.links.len() >= self.adapter_slots;
+                if is_full || self.unreachable.contains(&id) {
+                    let reason = if is_full {
+                        LinkFault::NoSlot
+                    } else {
+                        self.unreachable_by
+                    };
                     self.events
                         .push_back(HubEvent::Radio(RadioEvent::ConnectFailed { link, reason }));
                     return;
