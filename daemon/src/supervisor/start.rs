@@ -72,6 +72,7 @@ pub enum StartError {
 /// [`StartError::Adapter`] and [`StartError::Core`] come later, and the service manager is to start
 /// the daemon anew.
 pub fn run(config: &Config) -> Result<(), StartError> {
+    crate::means::refuse_huge_pages();
     crate::means::check().map_err(StartError::Means)?;
     let state = &config.hub.state_dir;
     let (store, opened) =
