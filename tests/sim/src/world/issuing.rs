@@ -55,20 +55,30 @@ pub(crate) struct Sending {
 }
 
 impl Users {
+    /// These words are on their way. What is known of the same words in bytes that may act stands: the id follows from the
+    /// words alone. Words that were sent with a wrong signature, retained or to another lock make way for bytes that may act.
+    fn know(&mut self, id: CommandId, issued: Issued) {
+        match self.issued.entry(id) {
+            Entry::Vacant(place) => {
+                place.insert(issued);
+            }
+            Entry::Occupied(mut known) if issued.may_act && !known.get().may_act => {
+                known.insert(issued);
+            }
+            Entry::Occupied(_) => {}
+        }
+    }
+
     /// The flipped bit of a command was flipped back on its way, and a lock obeys the bytes as they
-    /// were signed. What is known of the same words in bytes that may act stands, and so does a word
-    /// of acceptance that nobody has taken back.
+    /// were signed. A word of acceptance that nobody has taken back stands.
     pub(super) fn mend(&mut self, id: CommandId, whole: Issued) {
         let known = self.issued.get(&id);
-        if known.is_some_and(|known| known.may_act) {
-            return;
-        }
         let is_accepted = known.is_some_and(|known| known.is_accepted && !known.is_turned_away);
         let mended = Issued {
             is_accepted,
             ..whole
         };
-        self.issued.insert(id, mended);
+        self.know(id, mended);
     }
 }
 
@@ -123,18 +133,7 @@ impl World {
                 How::Retained | How::WrongLock | How::Flipped { .. }
             );
         if let Some(id) = id {
-            let issued = issued(&bytes, may_act, 0);
-            match self.users.issued.entry(id) {
-                Entry::Vacant(place) => {
-                    place.insert(issued);
-                }
-                // Word for word what was once sent with a wrong signature, retained or to another lock:
-                // the id follows from the words alone, and from now on the lock may obey them.
-                Entry::Occupied(mut known) if may_act && !known.get().may_act => {
-                    known.insert(issued);
-                }
-                Entry::Occupied(_) => {}
-            }
+            self.users.know(id, issued(&bytes, may_act, 0));
             if may_act && plan.how != How::FarAhead {
                 let sent = self.users.sent.entry(plan.lock).or_default();
                 sent.push((id, bytes.clone()));
