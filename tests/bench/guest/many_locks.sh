@@ -25,16 +25,25 @@ tell_memory() {
     value "anon_kib_$minute" "$(rss_kib RssAnon)"
 }
 
-descriptors() { ls "/proc/$hub/fd" | wc -l; }
-all_are_linked() { [ "$(lock_channels)" -eq "$COUNT" ]; }
+# More locks than the hub has links take turns.
+links=8
+[ "$COUNT" -ge "$links" ] || links=$COUNT
+all_are_linked() { [ "$(lock_channels)" -eq "$links" ]; }
 
-# tell_state WHEN: as it is when nothing is asked of anybody and every lock has its link.
+# Written down while no link comes or goes.
+count_descriptors() {
+    all_are_linked || return 1
+    ls -l "/proc/$hub/fd" | sed '1d; s/.*-> //' | sort >"/var/log/descriptors_$1"
+    all_are_linked
+}
+
+# tell_state WHEN: as it is when nothing is asked of anybody and every link is up.
 tell_state() {
     check "all_are_linked_$1" until_ok 120 all_are_linked
     sleep 10
+    check "descriptors_are_counted_$1" until_ok 60 count_descriptors "$1"
     value "channels_$1" "$(lock_channels)"
-    value "descriptors_$1" "$(descriptors)"
-    ls -l "/proc/$hub/fd" | sed 's/.*-> //' | sort >"/var/log/descriptors_$1"
+    value "descriptors_$1" "$(wc -l <"/var/log/descriptors_$1")"
 }
 
 # One command to $1; what became of it is one line in /run/commands.
