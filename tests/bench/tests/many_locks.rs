@@ -92,7 +92,7 @@ fn many_locks_for_30_minutes_leak_nothing_and_miss_no_log_entry() {
         .with("MINUTES", minutes)
         .with("SEED", seed())
         .within(
-            Duration::from_secs(60 * minutes + 60 * locks + 300),
+            Duration::from_secs(60 * minutes + 120 * locks + 600),
             Duration::from_secs(of_lane(1_200, 5_400)),
         )
         .run()
