@@ -11,7 +11,7 @@ use super::action::{HubAction, Level, Passkey, RadioAction};
 use super::event::{Address, LinkFault, LinkId, RadioEvent};
 use super::hub::Hub;
 use super::link::{LinkStep, Trouble};
-use super::lock::{Sync, Turn};
+use super::lock::{Lock, Sync, Turn};
 use super::now::Now;
 
 /// How long a lock may stay away before it is called offline, in milliseconds: a resumed link is
@@ -105,6 +105,9 @@ impl Hub {
         let mut later: Option<u64> = None;
         let mut candidates = Vec::new();
         let mut needs_scan = false;
+        // An adapter that connects does not listen: whom somebody waits for is to be heard first.
+        let sought = self.locks.values().filter_map(Lock::sought_until);
+        let sought_until = sought.max().filter(|until| now.mono_ms < *until);
         for (id, lock) in &self.locks {
             let Some(at) = lock.link.may_connect_at().filter(|_| lock.wants_link()) else {
                 continue;
@@ -113,6 +116,10 @@ impl Hub {
             if lock.address.is_none() {
                 continue;
             }
+            let at = match sought_until {
+                Some(until) if lock.turn(now.mono_ms) == Turn::Patient => at.max(until),
+                _ => at,
+            };
             if at > now.mono_ms {
                 later = Some(later.map_or(at, |earlier| earlier.min(at)));
             } else {

@@ -18,7 +18,11 @@ fn world() -> World {
 }
 
 fn ticket(world: &World) -> Value {
-    json!({"ticket": base64(world.locks[0].ticket().encode(&mut [0; 192]).unwrap())})
+    ticket_of(&world.locks[0])
+}
+
+fn ticket_of(lock: &LockDouble) -> Value {
+    json!({"ticket": base64(lock.ticket().encode(&mut [0; 192]).unwrap())})
 }
 
 fn claim(world: &World) -> Value {
@@ -43,6 +47,40 @@ fn steps(world: &World) -> Vec<String> {
 fn open_window(world: &mut World) {
     world.locks[0].window = Some(Nonce([0x77; 16]));
     world.locks[0].peer = Some(keys().link.public());
+}
+
+/// F04. Guards: more locks than slots, whose links change so often that the adapter never listens for a new one.
+#[test]
+fn f04_locks_with_nothing_to_do_stand_back_while_another_is_sought() {
+    let mut world = World::with(4, |config| config.slots = 2);
+    world.locks.push(LockDouble::new(9));
+    let sought = world.locks[4].id;
+    world.unreachable = vec![sought];
+    world.broker_up();
+    world.run(60_000);
+    let connects = |world: &mut World, ms| {
+        let before = world.connects.len();
+        world.run(ms);
+        world.connects.len() - before
+    };
+    assert!(connects(&mut world, 60_000) > 4, "links change");
+    world.request(1, "lock.pair", ticket_of(&world.locks[4]));
+    world.run(2_000);
+    assert_eq!(connects(&mut world, 60_000), 0, "nobody has anything to do");
+    // A command is something to do.
+    for index in 0..4 {
+        let id = world.send_command(index, 1);
+        world.run(5_000);
+        assert_eq!(world.finals(id).len(), 1, "lock {index}");
+    }
+    world.run(60_000);
+    assert!(connects(&mut world, 60_000) > 4, "it was not found");
+    world.request(2, "lock.pair", ticket_of(&world.locks[4]));
+    world.run(20_000);
+    let before = world.connects.len();
+    world.unreachable.clear();
+    world.run(2_000);
+    assert_eq!(world.connects[before].1, sought);
 }
 
 #[test]
