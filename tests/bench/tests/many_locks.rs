@@ -93,6 +93,7 @@ fn many_locks_for_30_minutes_leak_nothing_and_miss_no_log_entry() {
         .with("COUNT", locks)
         .with("MINUTES", minutes)
         .with("SEED", seed())
+        .with("PAUSE_US", of_lane(500_000, 4_000_000))
         .within(
             Duration::from_secs(60 * minutes + 120 * locks + 600),
             Duration::from_secs(of_lane(1_200, 5_400)),
