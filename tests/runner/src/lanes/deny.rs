@@ -25,6 +25,9 @@ const ONLY_TESTS: &[&str] = &[
 
 pub(super) fn run(context: &Context, log: &mut LaneLog<'_>) -> Result<Report, Failure> {
     let mut report = Report::default();
+    // On a fresh machine only what this system builds is there, and cargo-deny reads the packages of every system.
+    let fetched = log.run(context.cargo(["fetch", "--locked"]))?;
+    report.expect(fetched.ok, || "cargo fetch failed".to_owned());
     let offline = [
         "deny",
         "--offline",
