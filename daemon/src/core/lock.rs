@@ -170,8 +170,9 @@ const SILENT_MOMENTS: u64 = 3;
 /// How long a lock with an errand waits behind those that somebody waits for, in milliseconds. With
 /// one connect at a time and half a second for each, 8 such locks have their turn within 10 s (F04).
 const OVERDUE_MS: u64 = 5_000;
-/// How long a lock is sought before the others go on as ever, in milliseconds: as long as its window for pairing is open.
-const SOUGHT_MS: u64 = 120_000;
+/// How long a pairing may take, in milliseconds: as long as the lock's window is open. Others stand back no longer than that
+/// for a lock that is sought.
+pub(super) const PAIRING_MS: u64 = 120_000;
 
 /// In which order locks get links, and how soon an idle link is taken away for one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -279,7 +280,7 @@ impl Lock {
     /// Until when others stand back so that it is heard: somebody waits for it, and nobody knows where it is.
     pub(super) fn sought_until(&self) -> Option<u64> {
         let is_sought = self.is_urgent() && self.address.is_none();
-        is_sought.then(|| self.waiting_since.saturating_add(SOUGHT_MS))
+        is_sought.then(|| self.waiting_since.saturating_add(PAIRING_MS))
     }
 
     /// Whether there is something to fetch or to bring that can wait, but not for ever.

@@ -20,11 +20,9 @@ use crate::core::document::{base64, from_base64};
 use crate::core::hub::Hub;
 use crate::core::ledger::After;
 use crate::core::link::Trouble;
-use crate::core::lock::{Lock, Pairing, PendingClaim};
+use crate::core::lock::{Lock, PAIRING_MS, Pairing, PendingClaim};
 use crate::core::now::Now;
 
-/// How long a pairing may take, in milliseconds: as long as the lock's window is open.
-const PAIRING_MS: u64 = 120_000;
 /// How long a claim may take, in milliseconds.
 const CLAIM_MS: u64 = 60_000;
 
