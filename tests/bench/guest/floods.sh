@@ -69,13 +69,12 @@ timed() {
     say "$phase is over"
 }
 
-# flood_topic APP TOPIC: garbage from an app. The app is another machine's: it has what the house leaves of this processor.
+# flood_topic APP TOPIC: garbage from an app.
 flood_topic() {
     mkfifo "/run/garbage_$1"
     start "lines_$1" sh -c "exec flood lines $MQTT >/run/garbage_$1"
     start "pub_$1" sh -c "exec mosquitto_pub -V 5 -l -q 0 -h localhost -p 8883 --cafile $HOUSE/ca.pem --cert $HOUSE/$1.pem \
         --key $HOUSE/$1.key -t '$2' </run/garbage_$1"
-    renice -n 19 -p "$(cat "/run/lines_$1.pid")" "$(cat "/run/pub_$1.pid")" >/dev/null
 }
 
 # The first commands are slower than all that follow: they would flatter the quiet time.
