@@ -122,20 +122,14 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, BenchError> {
 /// build the daemon without BlueZ into the same place.
 pub(crate) fn programs() -> Result<Vec<(&'static str, PathBuf)>, BenchError> {
     let product = Programs::build(true)?;
-    let own = std::env::current_exe().map_err(BenchError::io("look where this program is", "."))?;
-    // A test is in `deps`, one below the programs.
-    let folder = own
-        .ancestors()
-        .skip(1)
-        .find(|folder| folder.join(BENCH[0]).is_file())
-        .unwrap_or_else(|| Path::new("."));
-    let keep = folder.join("bench");
+    let bench = Programs::of("drawbridge-bench")?;
+    let keep = bench.path("bench");
     std::fs::create_dir_all(&keep).map_err(BenchError::io("make a folder", &keep))?;
     let mut all = Vec::new();
     for (name, from) in PRODUCT
         .iter()
         .map(|&name| (name, product.path(name)))
-        .chain(BENCH.iter().map(|&name| (name, folder.join(name))))
+        .chain(BENCH.iter().map(|&name| (name, bench.path(name))))
     {
         let to = keep.join(name);
         strip(&from, &to)?;

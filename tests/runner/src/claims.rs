@@ -102,9 +102,6 @@ pub(crate) struct FigureCommand {
     pub(crate) bin: String,
     #[serde(default)]
     pub(crate) args: Vec<String>,
-    /// Packages whose programs it starts; built first, with the same profile.
-    #[serde(default)]
-    pub(crate) needs: Vec<String>,
 }
 
 /// A count that an issue names.

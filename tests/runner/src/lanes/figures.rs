@@ -91,18 +91,6 @@ fn run_one(
     command: &FigureCommand,
     report: &mut Report,
 ) -> Result<Vec<Figure>, Failure> {
-    for package in &command.needs {
-        let build = [
-            "build",
-            "--locked",
-            "--release",
-            "--bins",
-            "--package",
-            package,
-        ];
-        let ended = log.run(context.cargo(build))?;
-        report.expect(ended.ok, || format!("{package} does not build in release"));
-    }
     let mut program = context.cargo(["run", "--locked", "--release", "--quiet"]);
     program
         .args(["--package", &command.package, "--bin", &command.bin, "--"])

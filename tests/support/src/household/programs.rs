@@ -32,9 +32,7 @@ impl Programs {
     /// [`HouseholdError::Build`] with the end of what the compiler said.
     pub fn build(bluez: bool) -> Result<Self, HouseholdError> {
         if let Some(folder) = std::env::var_os("DRAWBRIDGE_BIN_DIR") {
-            return Ok(Self {
-                folder: folder.into(),
-            });
+            return Ok(Self::in_folder(folder));
         }
         let root = workspace_root();
         let mut daemon = vec!["--package", "drawbridge-daemon", "--bins"];
@@ -43,16 +41,17 @@ impl Programs {
         }
         cargo(&root, &daemon)?;
         cargo(&root, &["--package", "drawbridge-lock-sim", "--bins"])?;
-        let target =
-            std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-        let profile = if cfg!(debug_assertions) {
-            "debug"
-        } else {
-            "release"
-        };
-        Ok(Self {
-            folder: target.join(profile),
-        })
+        Ok(Self::in_folder(built(&root)))
+    }
+
+    /// Builds the programs of a package of tests in the profile of the caller, and tells where they are.
+    ///
+    /// # Errors
+    /// As [`Programs::build`].
+    pub fn of(package: &str) -> Result<Self, HouseholdError> {
+        let root = workspace_root();
+        cargo(&root, &["--package", package, "--bins"])?;
+        Ok(Self::in_folder(built(&root)))
     }
 
     /// The programs in a folder of the caller's, such as wrappers around the real ones.
@@ -75,6 +74,17 @@ impl Programs {
 fn workspace_root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.ancestors().nth(2).unwrap_or(here).to_owned()
+}
+
+/// Where cargo puts the programs of the caller's profile.
+fn built(root: &Path) -> PathBuf {
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    target.join(if cfg!(debug_assertions) {
+        "debug"
+    } else {
+        "release"
+    })
 }
 
 fn cargo(root: &Path, arguments: &[&str]) -> Result<(), HouseholdError> {
