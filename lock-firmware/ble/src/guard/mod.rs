@@ -2,9 +2,11 @@
 //!
 //! trouble-host takes much of what it reads on trust: an HCI event of the wrong length, a K-frame of one
 //! byte or a disconnection request for channel 0 panics, and a peer may close or fill the channel of
-//! another. All of it is checked here, in front of the host (docs/decisions/0008).
+//! another. All of it is checked here, in front of the host (docs/decisions/0008). A refusal of what is done already is
+//! kept from it, too.
 
 mod attributes;
+mod commands;
 mod events;
 mod frames;
 mod pairing;
@@ -294,7 +296,12 @@ where
 {
     async fn exec(&self, cmd: &T) -> Result<T::Return, CmdError<Self::Error>> {
         let answer = ControllerCmdSync::exec(&self.inner, cmd);
-        self.answered(T::OPCODE, answer).await
+        match self.answered(T::OPCODE, answer).await {
+            Err(CmdError::Hci(refusal)) => {
+                commands::done_already(cmd, refusal).ok_or(CmdError::Hci(refusal))
+            }
+            answer => answer,
+        }
     }
 }
 
