@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
 # Builds the small guest, a home hub without its hardware, and prints the folder that holds it:
 #   vmlinuz    Debian's own kernel
-#   base.cpio  busybox, dbus-daemon, BlueZ, mosquitto and its clients, RootCanal, and the modules that they need
+#   base.cpio  busybox, dbus-daemon, BlueZ and its btvirt, mosquitto and its clients, RootCanal, and the modules that they need
 # It is built once and kept outside the repository, under a name made from this recipe. Two who ask at once wait for
 # each other. A recipe's guest that nobody has asked for in 30 days is removed.
 set -euo pipefail
 
 SUITE=trixie
-PACKAGES=busybox-static,dbus-bin,dbus-daemon,bluez,mosquitto,mosquitto-clients,linux-image-amd64,libstdc++6,coreutils
+PACKAGES=busybox-static,dbus-bin,dbus-daemon,bluez,bluez-test-tools,mosquitto,mosquitto-clients,linux-image-amd64,libstdc++6,coreutils
 ROOTCANAL=1.13.0
 ROOTCANAL_SHA256=1e3d219990fcef1394ffeb39f3250373a06faa70c14b993eae4103ffde5a66f7
 # What is started in the guest, without our own programs.
 PROGRAMS=(usr/bin/dbus-daemon usr/bin/dbus-send usr/bin/dbus-monitor usr/libexec/bluetooth/bluetoothd usr/bin/bluetoothctl
-    usr/bin/btmgmt usr/bin/btmon usr/sbin/mosquitto usr/bin/mosquitto_pub usr/bin/mosquitto_sub
+    usr/bin/btmgmt usr/bin/btmon usr/bin/btvirt usr/sbin/mosquitto usr/bin/mosquitto_pub usr/bin/mosquitto_sub
     usr/bin/rootcanal usr/bin/stdbuf usr/libexec/coreutils/libstdbuf.so)
 # Kernel: without drbg it says "Unable to create ECDH crypto context", and LE Secure Connections fail. Seen: Debian 6.12
 # in an initramfs of its own. So: everything that SMP asks for is loaded before bluetoothd starts.

@@ -5,6 +5,7 @@ mod three_locks;
 use std::time::Duration;
 
 use drawbridge_bench::{Clock, Scenario, Suite};
+use three_locks::LOCKS;
 
 /// Milliseconds within which systemd has the hub back after SIGKILL.
 const BACK_MS: u64 = 2_000;
@@ -30,10 +31,10 @@ fn installed(suite: Suite, gatt_only: bool) {
         .installed_on(suite)
         .run()
         .unwrap();
-    let mut expected = three_locks::expected();
+    let mut expected = three_locks::expected(&LOCKS);
     expected.extend(JUDGED.map(str::to_owned));
     report.expect_all(&expected);
-    three_locks::judge(&report);
+    three_locks::judge(&report, &LOCKS);
     let exposure: f64 = report.text("exposure").parse().unwrap();
     println!("EVIDENCE systemd-analyze security: {exposure}");
     assert!(exposure <= 1.4, "{exposure}");

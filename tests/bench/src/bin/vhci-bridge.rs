@@ -1,11 +1,13 @@
-//! Makes a controller that is reached by TCP (HCI packets in H4 form) one of the kernel's own.
+//! Makes a controller that is reached by a socket (HCI packets in H4 form) one of the kernel's own.
 //!
-//! `vhci-bridge HOST:PORT`. When the other side ends, this ends, and the controller is gone.
+//! `vhci-bridge HOST:PORT` or `vhci-bridge /PATH` of a Unix socket. When the other side ends, this ends, and the controller
+//! is gone.
 
 use std::error::Error;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 
 use rustix::net::sockopt::set_tcp_quickack;
 
@@ -18,23 +20,33 @@ const LARGEST: usize = 5 + 65_535;
 fn main() -> Result<(), Box<dyn Error>> {
     let address = std::env::args()
         .nth(1)
-        .ok_or("say where the controller is: HOST:PORT")?;
-    let air = TcpStream::connect(&address)?;
-    air.set_nodelay(true)?;
+        .ok_or("say where the controller is: HOST:PORT or /PATH")?;
+    if address.starts_with('/') {
+        let air = UnixStream::connect(&address)?;
+        bridge(air.try_clone()?, air)?;
+    } else {
+        let air = TcpStream::connect(&address)?;
+        air.set_nodelay(true)?;
+        bridge(Prompt(air.try_clone()?), air)?;
+    }
+    Ok(())
+}
+
+/// Passes packets both ways until one side ends.
+fn bridge(from_air: impl Read, to_air: impl Write + Send + 'static) -> io::Result<()> {
     let mut kernel = OpenOptions::new()
         .read(true)
         .write(true)
         .open("/dev/vhci")?;
     kernel.write_all(&CREATE)?;
-    let (from_kernel, to_air) = (kernel.try_clone()?, air.try_clone()?);
+    let from_kernel = kernel.try_clone()?;
     std::thread::spawn(move || {
         if let Err(error) = to_controller(from_kernel, to_air) {
             eprintln!("vhci-bridge: pass packets to the controller: {error}");
         }
         std::process::exit(1);
     });
-    to_kernel(Prompt(air), &kernel)?;
-    Ok(())
+    to_kernel(from_air, &kernel)
 }
 
 /// Reads, and acknowledges at once.
@@ -52,7 +64,7 @@ impl Read for Prompt {
 }
 
 /// One read of the kernel is one packet.
-fn to_controller(mut kernel: File, mut air: TcpStream) -> io::Result<()> {
+fn to_controller(mut kernel: File, mut air: impl Write) -> io::Result<()> {
     let mut packet = vec![0; LARGEST];
     loop {
         let size = kernel.read(&mut packet)?;
