@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use crate::archive::Archive;
 use crate::error::BenchError;
-use crate::guest::{add_scripts, here, last_line, programs, read, turn};
+use crate::guest::{add_scripts, here, last_line, place, programs, read};
 use crate::machine::{Clock, qemu};
 
 /// A suite of Debian that the hub is installed on.
@@ -32,17 +32,17 @@ impl Suite {
 pub(crate) struct Full {
     folder: PathBuf,
     /// Held while it runs.
-    pub(crate) turn: File,
+    pub(crate) place: File,
 }
 
 impl Full {
-    /// Builds the guest, or finds it built; waits until no other guest of the suite runs.
+    /// Builds the guest, or finds it built; waits for a place.
     pub(crate) fn find(suite: Suite) -> Result<Self, BenchError> {
         let mut recipe = Command::new(here().join("full.sh"));
         recipe.arg(suite.name());
         let folder = last_line(recipe)?;
-        let turn = turn(&folder)?;
-        Ok(Self { folder, turn })
+        let place = place(&folder)?;
+        Ok(Self { folder, place })
     }
 
     /// The words that boot it with `files` on a second disk, which is made in `place`.

@@ -1,15 +1,20 @@
 //! The guest: a kernel and a file system that `small.sh` builds once, and what each scenario puts on top.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use drawbridge_support::household::Programs;
+use tempfile::NamedTempFile;
 
 use crate::archive::Archive;
 use crate::error::BenchError;
 
+/// Guests at once on one machine: each keeps a processor busy, and a small machine has two.
+const PLACES: u8 = 2;
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// Our own programs that run in the guest.
 const PRODUCT: [&str; 3] = ["drawbridged", "drawbridge", "drawbridge-lock-sim"];
 const BENCH: [&str; 4] = ["vhci-bridge", "knob", "stamp", "flood"];
@@ -26,12 +31,12 @@ pub(crate) struct Guest {
     /// The kernel.
     pub(crate) kernel: PathBuf,
     base: PathBuf,
-    /// A second caller waits here: two guests at once on two cores would each take twice as long.
-    pub(crate) turn: File,
+    /// Held while it runs.
+    pub(crate) place: File,
 }
 
 impl Guest {
-    /// Builds the guest, or finds it built; waits until no other guest runs.
+    /// Builds the guest, or finds it built; waits for a place.
     ///
     /// # Errors
     /// [`BenchError::Build`] with what the recipe said, such as the name of a missing tool.
@@ -39,7 +44,7 @@ impl Guest {
         Self::of("small.sh")
     }
 
-    /// The same of the guest with Python in it, in which figures are measured; it has a turn of its own.
+    /// The same of the guest with Python in it, in which figures are measured.
     ///
     /// # Errors
     /// Likewise.
@@ -52,7 +57,7 @@ impl Guest {
         Ok(Self {
             kernel: folder.join("vmlinuz"),
             base: folder.join("base.cpio"),
-            turn: turn(&folder)?,
+            place: place(&folder)?,
         })
     }
 
@@ -105,13 +110,24 @@ pub(crate) fn last_line(mut recipe: Command) -> Result<PathBuf, BenchError> {
     }
 }
 
-/// Waits until no other guest of `folder` runs.
-pub(crate) fn turn(folder: &Path) -> Result<File, BenchError> {
-    let path = folder.join("turn");
-    let turn = File::create(&path).map_err(BenchError::io("make a lock file", &path))?;
-    turn.lock()
-        .map_err(BenchError::io("wait for the other guest to end", &path))?;
-    Ok(turn)
+/// Waits for a place among the guests beside `folder`; it is free again when the file is dropped.
+pub(crate) fn place(folder: &Path) -> Result<File, BenchError> {
+    loop {
+        for number in 1..=PLACES {
+            let path = folder.with_file_name(format!("place-{number}"));
+            let place = File::create(&path).map_err(BenchError::io("make a lock file", &path))?;
+            match place.try_lock() {
+                Ok(()) => return Ok(place),
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(source)) => {
+                    return Err(BenchError::io("wait for another guest to end", path)(
+                        source,
+                    ));
+                }
+            }
+        }
+        std::thread::sleep(LOOK_AGAIN);
+    }
 }
 
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, BenchError> {
@@ -138,18 +154,47 @@ pub(crate) fn programs() -> Result<Vec<(&'static str, PathBuf)>, BenchError> {
     Ok(all)
 }
 
+/// Copies a program without its debug information. Whoever reads `to` meanwhile reads the old or the new one whole.
 pub(crate) fn strip(from: &Path, to: &Path) -> Result<(), BenchError> {
+    let folder = to.parent().unwrap_or(to);
+    let new = NamedTempFile::new_in(folder).map_err(BenchError::io("make a file", folder))?;
     let output = Command::new("strip")
         .arg("-o")
-        .arg(to)
+        .arg(new.path())
         .arg(from)
         .output()
         .map_err(BenchError::io("run strip (Debian's binutils)", from))?;
-    if output.status.success() {
-        return Ok(());
+    if !output.status.success() {
+        return Err(BenchError::Build {
+            status: output.status,
+            said: String::from_utf8_lossy(&output.stderr).into_owned(),
+        });
     }
-    Err(BenchError::Build {
-        status: output.status,
-        said: String::from_utf8_lossy(&output.stderr).into_owned(),
-    })
+    let kept = new.persist(to).map_err(|error| error.error);
+    kept.map(|_| ())
+        .map_err(BenchError::io("keep a program", to))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{RecvTimeoutError, channel};
+
+    use super::*;
+
+    // Guards: guests that starve each other, and what a foreign app waits for in one of them.
+    #[test]
+    fn third_guest_waits_until_one_of_two_has_ended() {
+        let cache = tempfile::tempdir().unwrap();
+        let folder = cache.path().join("small");
+        let first = place(&folder).unwrap();
+        let _second = place(&cache.path().join("full")).unwrap();
+        let (ended, third) = channel();
+        std::thread::spawn(move || ended.send(place(&folder)));
+        assert_eq!(
+            third.recv_timeout(2 * LOOK_AGAIN).unwrap_err(),
+            RecvTimeoutError::Timeout
+        );
+        drop(first);
+        third.recv().unwrap().unwrap();
+    }
 }

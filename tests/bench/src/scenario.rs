@@ -98,8 +98,8 @@ impl Scenario {
     pub fn run(&self) -> Result<Report, BenchError> {
         let folder = tempfile::tempdir().map_err(BenchError::io("make a folder", "/tmp"))?;
         let mut report = Report::default();
-        // Holds the guest's turn while it runs.
-        let (_turn, command) = match self.installed {
+        // Holds the guest's place while it runs.
+        let (_place, command) = match self.installed {
             None => {
                 let guest = if self.has_python {
                     Guest::with_python()?
@@ -109,12 +109,12 @@ impl Scenario {
                 let root = folder.path().join("root.cpio");
                 guest.write_root(&root, self.files()?)?;
                 let command = qemu(&guest.kernel, &root, self.clock, "");
-                (guest.turn, command)
+                (guest.place, command)
             }
             Some(suite) => {
                 let guest = Full::find(suite)?;
                 let command = guest.boot(folder.path(), self.files()?, self.clock)?;
-                (guest.turn, command)
+                (guest.place, command)
             }
         };
         let live = std::env::var_os("DRAWBRIDGE_BENCH_LIVE").is_some();
