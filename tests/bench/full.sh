@@ -22,11 +22,11 @@ die() {
 
 suite=${1:-}
 case "$suite" in trixie | bookworm) ;; *) die "say which suite: trixie or bookworm" ;; esac
-[ "$(id -u)" -eq 0 ] || die "a disk with its own users is made as root: run it as root"
 PATH="$PATH:/usr/sbin:/sbin"
 for needed in mmdebstrap:mmdebstrap mke2fs:e2fsprogs readelf:binutils pip3:python3-pip flock:util-linux sha256sum:coreutils; do
     command -v "${needed%%:*}" >/dev/null || die "${needed%%:*} is missing: install Debian's ${needed##*:}"
 done
+[ "$(id -u)" -eq 0 ] || die "a disk with its own users is made as root: run it as root"
 
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/drawbridge/bench"
 recipe=$(sha256sum <"${BASH_SOURCE[0]}" | cut -c1-16)
