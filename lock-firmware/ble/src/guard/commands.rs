@@ -18,7 +18,9 @@ pub(super) fn done_already<T: SyncCmd>(command: &T, refusal: Error) -> Option<T:
     }
     let mut parameters = [u8::MAX; OFF.len()];
     command.params().write_hci(&mut parameters[..]).ok()?;
-    (parameters == OFF).then_some(())?;
+    if parameters != OFF {
+        return None;
+    }
     T::Return::from_hci_bytes_complete(&[]).ok()
 }
 
