@@ -5,8 +5,7 @@ HUB_LOG=info
 start_house
 write_hub_config
 locks=$(seq 1 "$COUNT" | sed 's/^/L/')
-# As a lock on batteries advertises. RootCanal gives each advert to every controller: at one in 100 ms they take most of the
-# guest's processor.
+# As a lock on batteries advertises.
 for name in $locks; do check "${name}_is_powered" start_lock "$name" --advert-every 500; done
 check hub_is_up start_hub
 check owner_has_keys drawbridge owner init --json

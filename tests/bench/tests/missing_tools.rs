@@ -1,8 +1,8 @@
 //! What a machine lacks is said, and never skipped.
 
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::Command;
 
 use tempfile::TempDir;
 
@@ -42,26 +42,11 @@ fn programs_without(lacking: &[&str]) -> TempDir {
     folder
 }
 
-fn run(script: &Path, arguments: &[&str], programs: &TempDir) -> Output {
-    Command::new(script)
-        .args(arguments)
-        .env("PATH", programs.path())
-        .env("XDG_CACHE_HOME", programs.path().join("cache"))
-        .env("DRAWBRIDGE_TOOLS", tools())
-        .output()
-        .unwrap()
-}
-
-/// Where `tests/run` keeps the tools that are no packages.
-fn tools() -> PathBuf {
-    if let Some(tools) = std::env::var_os("DRAWBRIDGE_TOOLS") {
-        return tools.into();
-    }
-    let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(
-        || Path::new(&std::env::var_os("HOME").unwrap()).join(".cache"),
-        PathBuf::from,
-    );
-    cache.join("drawbridge/tools")
+/// `script`, with no other programs than these.
+fn with_programs(script: &Path, programs: &TempDir) -> Command {
+    let mut command = Command::new(script);
+    command.env("PATH", programs.path());
+    command
 }
 
 // Guards: a lane that passes because it ran nothing, on a machine that cannot run it and cannot get what it needs.
@@ -73,7 +58,9 @@ fn a_missing_tool_fails_the_lane_loudly() {
     std::fs::create_dir(away.path().join("tests")).unwrap();
     std::fs::copy(bench().join("../run"), &entry).unwrap();
     for (tool, package) in TOOLS {
-        let output = run(&entry, &["bench"], &programs_without(&[tool, "apt-get"]));
+        let programs = programs_without(&[tool, "apt-get"]);
+        let mut lane = with_programs(&entry, &programs);
+        let output = lane.arg("bench").output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success(), "without {tool}");
         assert_eq!(
@@ -90,13 +77,16 @@ fn a_missing_tool_fails_the_lane_loudly() {
 #[test]
 fn a_recipe_without_its_tool_says_which_and_makes_no_guest() {
     let programs = programs_without(&["mmdebstrap"]);
+    let cache = programs.path().join("cache");
     for (recipe, arguments) in RECIPES {
-        let output = run(&bench().join(recipe), arguments, &programs);
+        let mut guest = with_programs(&bench().join(recipe), &programs);
+        guest.args(arguments).env("XDG_CACHE_HOME", &cache);
+        let output = guest.output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success(), "{recipe}");
         assert!(output.stdout.is_empty(), "{recipe}: {output:?}");
         let wanted = "mmdebstrap is missing: install Debian's mmdebstrap";
         assert!(said.contains(wanted), "{recipe}: {said}");
-        assert!(!programs.path().join("cache").exists(), "{recipe}");
+        assert!(!cache.exists(), "{recipe}");
     }
 }
