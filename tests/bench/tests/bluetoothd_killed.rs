@@ -19,11 +19,7 @@ fn f01_bluetoothd_killed_under_commands_is_back_within_1_5_s() {
         )
         .on(Clock::Counted);
     let report = scenario.run().unwrap();
-    report.expect(&[
-        "bus_is_up",
-        "air_is_up",
-        "broker_is_up",
-        "hub_has_a_controller",
+    report.expect_in_house(&[
         "lock_is_powered",
         "hub_is_up",
         "owner_has_keys",

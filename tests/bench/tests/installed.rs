@@ -33,7 +33,7 @@ fn installed(suite: Suite, gatt_only: bool) {
         .unwrap();
     let mut expected = three_locks::expected(&LOCKS);
     expected.extend(JUDGED.map(str::to_owned));
-    report.expect_all(&expected);
+    report.expect_in_house(&expected);
     three_locks::judge(&report, &LOCKS);
     let exposure: f64 = report.text("exposure").parse().unwrap();
     println!("EVIDENCE systemd-analyze security: {exposure}");
@@ -82,7 +82,7 @@ fn killed(suite: Suite) {
         expected.push(format!("hub_is_back_after_kill_{round}"));
         expected.push(format!("hub_reaches_the_broker_after_kill_{round}"));
     }
-    report.expect_all(&expected);
+    report.expect(&expected);
     for round in 1..=3 {
         let back = report.value(&format!("back_ms_{round}"));
         println!("EVIDENCE back {back} ms after SIGKILL");

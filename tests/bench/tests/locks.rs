@@ -9,7 +9,7 @@ use three_locks::LOCKS;
 #[test]
 fn three_locks_are_paired_through_bluez_and_obey_mosquittos_client() {
     let report = Scenario::new("three_locks").run().unwrap();
-    report.expect_all(&three_locks::expected(&LOCKS));
+    report.expect_in_house(&three_locks::expected(&LOCKS));
     three_locks::judge(&report, &LOCKS);
     assert!(
         report.value("channels") > 0,
@@ -28,7 +28,7 @@ fn on_user_channels(scenario: Scenario, locks: &[&str]) {
     for name in locks {
         expected.extend(["has_an_adapter", "has_it_alone"].map(|what| format!("{name}_{what}")));
     }
-    report.expect_all(&expected);
+    report.expect_in_house(&expected);
     three_locks::judge(&report, locks);
 }
 
@@ -57,7 +57,7 @@ fn three_locks_are_paired_and_obey_over_gatt_alone() {
         .with("GATT_ONLY", true)
         .run()
         .unwrap();
-    report.expect_all(&three_locks::expected(&LOCKS));
+    report.expect_in_house(&three_locks::expected(&LOCKS));
     three_locks::judge(&report, &LOCKS);
     assert_eq!(
         report.value("channels"),

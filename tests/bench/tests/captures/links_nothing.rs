@@ -156,7 +156,7 @@ fn s20_hci_capture_of_3_address_rotations_links_nothing() {
         .within(Duration::from_secs(400), Duration::from_secs(2_400))
         .on(Clock::Counted);
     let report = scenario.run().unwrap();
-    report.expect_all(&expected(
+    report.expect_in_house(&expected(
         &[],
         &["is_powered", "is_claimed", "is_bonded", "tells_its_state"],
     ));

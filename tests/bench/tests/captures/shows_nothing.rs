@@ -54,7 +54,7 @@ fn captured(gatt_only: bool) -> Report {
         "lost_an_answer",
         "log_is_whole",
     ];
-    report.expect_all(&expected(&once, &of_each));
+    report.expect_in_house(&expected(&once, &of_each));
     report
 }
 
