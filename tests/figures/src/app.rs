@@ -30,6 +30,11 @@ pub(crate) fn sign(house: &House, name: &str, action: &str) -> Result<Vec<u8>, F
 
 /// Connects to the household's broker.
 pub(crate) async fn connect(house: &House) -> Result<AppLink, Failure> {
+    connect_at(house, house.ground.broker.port()).await
+}
+
+/// Connects to the household's broker by way of a tap's port.
+pub(crate) async fn connect_at(house: &House, port: u16) -> Result<AppLink, Failure> {
     let app = &house.app;
     let trust = TrustPaths {
         ca: house.ground.pki.ca_file().to_owned(),
@@ -37,12 +42,7 @@ pub(crate) async fn connect(house: &House) -> Result<AppLink, Failure> {
         key: app.key.clone(),
         crl: None,
     };
-    link(
-        house.ground.broker.port(),
-        trust,
-        house.ground.folder("app")?,
-    )
-    .await
+    link(port, trust, house.ground.folder("app")?).await
 }
 
 /// Connects to the broker at `port` of this machine, with a private socket in `folder`.

@@ -1,10 +1,11 @@
 //! A tap between broker and client: tells when bytes reached the client, and how many.
 //!
-//! What passes is TLS; nothing is opened or changed.
+//! What passes is TLS; nothing is opened or changed. The client may be as far away as a phone is.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::Failure;
 use crate::air_tap::unix_ns;
@@ -28,6 +29,11 @@ pub(crate) struct TcpTap {
 impl TcpTap {
     /// Listens until the program ends.
     pub(crate) fn start(broker: u16) -> Result<Self, Failure> {
+        Self::to_client_after(broker, Duration::ZERO)
+    }
+
+    /// The same, where the broker's bytes reach the client so much later.
+    pub(crate) fn to_client_after(broker: u16, delay: Duration) -> Result<Self, Failure> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let tap = Self {
             port: listener.local_addr()?.port(),
@@ -37,7 +43,7 @@ impl TcpTap {
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 // A client that finds no broker is told by the end of its connection.
-                let _ended = carry(client, broker, &arrivals);
+                let _ended = carry(client, broker, delay, &arrivals);
             }
         });
         Ok(tap)
@@ -52,6 +58,7 @@ impl TcpTap {
 fn carry(
     client: TcpStream,
     broker: u16,
+    delay: Duration,
     arrivals: &Arc<Mutex<Vec<Arrival>>>,
 ) -> std::io::Result<()> {
     let server = TcpStream::connect((Ipv4Addr::LOCALHOST, broker))?;
@@ -69,6 +76,7 @@ fn carry(
     std::thread::spawn(move || {
         let mut bytes = [0; 16_384];
         while let Ok(size @ 1..) = from.read(&mut bytes) {
+            std::thread::sleep(delay);
             let at_ns = unix_ns();
             if to.write_all(bytes.get(..size).unwrap_or_default()).is_err() {
                 break;
