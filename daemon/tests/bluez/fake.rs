@@ -69,6 +69,8 @@ pub(crate) struct State {
 #[derive(Debug, Default)]
 pub(crate) struct FakeLock {
     pub(crate) is_there: bool,
+    /// Whoever connects gets no answer.
+    pub(crate) never_connects: bool,
     pub(crate) connected: bool,
     pub(crate) paired: bool,
     /// What was written to its inbox.
@@ -305,6 +307,7 @@ impl State {
                 vec![done]
             }
             ("Ping" | "UnregisterAgent" | "RemoveDevice", _) => vec![done],
+            ("Connect", None) if path == LOCK_PATH && self.lock.never_connects => Vec::new(),
             ("Connect", None) if path == LOCK_PATH => {
                 self.lock.connected = true;
                 vec![done]

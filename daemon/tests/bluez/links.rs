@@ -29,7 +29,7 @@ async fn world(bus: Bus) -> (World, Bluetoothd) {
     (world, bluetoothd)
 }
 
-async fn connect(world: &mut World, link: u64) {
+async fn ask_to_connect(world: &World, link: u64) {
     let connect = RadioAction::Connect {
         link: LinkId(link),
         address: Address::new(format!("{ADAPTER}/{LOCK}/r")).unwrap(),
@@ -37,6 +37,10 @@ async fn connect(world: &mut World, link: u64) {
         passkey: Passkey::new(123_456),
     };
     world.actions.send(connect).await.unwrap();
+}
+
+async fn connect(world: &mut World, link: u64) {
+    ask_to_connect(world, link).await;
     let (link, packet_size) = (LinkId(link), 244);
     let up = RadioEvent::LinkUp { link, packet_size };
     assert_eq!(world.next(LIMIT).await, Some(up));
@@ -56,6 +60,34 @@ async fn until(world: &World, what: &str, holds: impl Fn(&World) -> bool) {
         assert!(since.elapsed() < LIMIT, "{what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// Guards: an adapter that is back within a second, and whose locks stay unheard until the time for a connection through the one
+/// that was pulled out is over.
+#[tokio::test]
+async fn f02_connection_under_way_ends_with_its_adapter() {
+    let Some(bus) = alone("links::f02_connection_under_way_ends_with_its_adapter") else {
+        return;
+    };
+    let (mut world, _bluetoothd) = world(bus).await;
+    world.machine.state().lock.never_connects = true;
+    ask_to_connect(&world, 1).await;
+    world.calls(" Connect", 1, LIMIT).await;
+    world.machine.unplug("hci0");
+    let failed = RadioEvent::ConnectFailed {
+        link: LinkId(1),
+        reason: LinkFault::NoAdapter,
+    };
+    let since = Instant::now();
+    while world.next(LIMIT).await != Some(failed.clone()) {
+        assert!(since.elapsed() < LIMIT, "no end of the connection");
+    }
+    // A connection has 15 s.
+    assert!(
+        since.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        since.elapsed()
+    );
 }
 
 /// A lock speaks as soon as it is subscribed to: whoever listens after that never hears its hello, and

@@ -70,6 +70,8 @@ impl LinkTask {
                 self.connect(&port, place).await.map(|bearer| (bearer, inside))
             }) => connected.unwrap_or(Err(LinkFault::Timeout)),
             reason = &mut end => Err(reason.unwrap_or(LinkFault::Closed)),
+            // Whatever is still waited for is an answer of a controller that has gone or says nothing any more.
+            () = self.shared.ports.closed(&port) => Err(LinkFault::NoAdapter),
         };
         let (bearer, _inside) = match connected {
             Ok(connected) => connected,

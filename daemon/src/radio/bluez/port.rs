@@ -139,6 +139,18 @@ impl Ports {
         self.count.send_replace(ready.len());
     }
 
+    /// Waits until this very port is ready no longer.
+    pub(super) async fn closed(&self, port: &Arc<Port>) {
+        let mut changed = self.count();
+        while self
+            .port(port.address)
+            .is_some_and(|there| Arc::ptr_eq(&there, port))
+        {
+            // The sender is in `self`.
+            drop(changed.changed().await);
+        }
+    }
+
     /// The lock is linked here now; returns where it was before, if that was elsewhere.
     pub(super) fn linked(&self, lock: LockId, at: Bdaddr) -> Option<Bdaddr> {
         locked(&self.linked)
