@@ -82,7 +82,8 @@ struct Run {
 struct Range {
     house: House,
     lock: String,
-    app_tcp: TcpTap,
+    /// The broker's port for an app that is [`PHONE_AWAY`].
+    away: u16,
     hub_tcp: TcpTap,
     hub_air: AirTap,
     bridge_tcp: TcpTap,
@@ -96,7 +97,7 @@ pub(crate) fn measure() -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let (near, away) = (range.house.ground.broker.port(), range.app_tcp.port);
+    let (near, away) = (range.house.ground.broker.port(), range.away);
     let plain = runtime.block_on(range.run(away))?;
     let worked = runtime.block_on(range.run(near))?;
     range.house.restart_at("trace")?;
@@ -166,7 +167,7 @@ impl Range {
     fn new() -> Result<Self, Failure> {
         let mut ground = Ground::new()?;
         let index = ground.add_lock()?;
-        let app_tcp = TcpTap::to_client_after(ground.broker.port(), PHONE_AWAY)?;
+        let away = TcpTap::to_client_after(ground.broker.port(), PHONE_AWAY)?.port;
         let hub_tcp = TcpTap::start(ground.broker.port())?;
         let bridge_tcp = TcpTap::start(ground.broker.port())?;
         let air = ground.folder("tapped")?;
@@ -190,7 +191,7 @@ impl Range {
         Ok(Self {
             house,
             lock,
-            app_tcp,
+            away,
             hub_tcp,
             hub_air,
             bridge_tcp,
