@@ -78,26 +78,31 @@ pub(crate) fn chance(heard: &[&[u8]], needles: &[Needle]) -> f64 {
         .sum()
 }
 
-/// Guards: a search that finds nothing because it looks for nothing.
-#[test]
-fn a_run_is_found_anywhere_and_one_byte_less_is_not() {
-    let bytes: Vec<u8> = (0..32).collect();
-    let needles = [
-        Needle::secret("secret", &bytes),
-        Needle::text("text", &bytes),
-    ];
-    for at in 0..=24 {
-        let heard = |run: usize| [&[0xff; 9], &bytes[at..at + run], &[0xff; 9]].concat();
-        let names = |run: usize| -> Vec<&str> {
-            let heard = heard(run);
-            found(&[&heard], &needles)
-                .iter()
-                .map(|needle| needle.name.as_str())
-                .collect()
-        };
-        assert_eq!(names(OF_TEXT), ["secret", "text"]);
-        assert_eq!(names(OF_SECRET), ["secret"]);
-        assert_eq!(names(OF_SECRET - 1), [""; 0]);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Guards: a search that finds nothing because it looks for nothing.
+    #[test]
+    fn a_run_is_found_anywhere_and_one_byte_less_is_not() {
+        let bytes: Vec<u8> = (0..32).collect();
+        let needles = [
+            Needle::secret("secret", &bytes),
+            Needle::text("text", &bytes),
+        ];
+        for at in 0..=24 {
+            let heard = |run: usize| [&[0xff; 9], &bytes[at..at + run], &[0xff; 9]].concat();
+            let names = |run: usize| -> Vec<&str> {
+                let heard = heard(run);
+                found(&[&heard], &needles)
+                    .iter()
+                    .map(|needle| needle.name.as_str())
+                    .collect()
+            };
+            assert_eq!(names(OF_TEXT), ["secret", "text"]);
+            assert_eq!(names(OF_SECRET), ["secret"]);
+            assert_eq!(names(OF_SECRET - 1), [""; 0]);
+        }
+        assert_eq!(found(&[], &needles).len(), 0);
     }
-    assert_eq!(found(&[], &needles).len(), 0);
 }
