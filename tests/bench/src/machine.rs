@@ -11,7 +11,7 @@ use crate::error::BenchError;
 /// Which clock the guest lives by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Clock {
-    /// The host's, on two processors.
+    /// The host's, on two processors, with the help of its hardware where it truly has any.
     #[default]
     Real,
     /// One nanosecond an instruction on one processor, and idle time passes at once: what the guest measures does not
@@ -29,13 +29,9 @@ pub(crate) struct Machine {
 pub(crate) fn qemu(kernel: &Path, root: &Path, clock: Clock, more: &str) -> Command {
     let mut command = Command::new("qemu-system-x86_64");
     command.args(["-M", "q35", "-cpu", "max", "-m", "1024"]);
-    match clock {
-        Clock::Counted => command.args(["-accel", "tcg,thread=single", "-smp", "1"]),
-        Clock::Real => command.args(["-accel", "tcg,thread=multi", "-smp", "2"]),
-    };
-    if clock == Clock::Counted {
-        command.args(["-icount", "shift=0,sleep=off"]);
-    }
+    // Whatever cannot be read has no such processor.
+    let processor = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    command.args(clock_words(clock, &processor));
     command.args([
         "-no-reboot",
         "-display",
@@ -52,6 +48,31 @@ pub(crate) fn qemu(kernel: &Path, root: &Path, clock: Clock, more: &str) -> Comm
     let words = "console=ttyS0 loglevel=1 panic=-1 no_timer_check tsc=reliable mitigations=off random.trust_cpu=on";
     command.arg("-append").arg(format!("{words} {more}"));
     command
+}
+
+/// How the guest's processors run, on a host of which `/proc/cpuinfo` says this.
+///
+/// A `/dev/kvm` alone proves nothing: there are machines without such a processor that have one, and guests on it stand
+/// still. Where KVM cannot be used after all, QEMU takes the next accelerator.
+fn clock_words(clock: Clock, cpuinfo: &str) -> &'static [&'static str] {
+    let mut flags = cpuinfo
+        .lines()
+        .filter(|line| line.starts_with("flags"))
+        .flat_map(str::split_whitespace);
+    match clock {
+        Clock::Counted => &[
+            "-accel",
+            "tcg,thread=single",
+            "-smp",
+            "1",
+            "-icount",
+            "shift=0,sleep=off",
+        ],
+        Clock::Real if flags.any(|flag| matches!(flag, "vmx" | "svm")) => {
+            &["-accel", "kvm", "-accel", "tcg,thread=multi", "-smp", "2"]
+        }
+        Clock::Real => &["-accel", "tcg,thread=multi", "-smp", "2"],
+    }
 }
 
 impl Machine {
@@ -113,5 +134,25 @@ impl Drop for Machine {
         // It may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Guards: guests that stand still on a machine whose /dev/kvm has no processor behind it, and figures by another clock.
+    #[test]
+    fn hardware_accelerates_only_where_the_processor_truly_has_it() {
+        let accelerates = |clock, cpuinfo: &str| clock_words(clock, cpuinfo).contains(&"kvm");
+        let emulated =
+            "model name\t: vmx\nflags\t\t: fpu sse2 hypervisor vmxoff\nvmx flags\t: vnmi";
+        assert!(!accelerates(Clock::Real, emulated));
+        assert!(!accelerates(Clock::Real, ""));
+        for flag in ["vmx", "svm"] {
+            let real = format!("processor\t: 0\nflags\t\t: fpu {flag} sse2\nbugs\t\t: spectre_v1");
+            assert!(accelerates(Clock::Real, &real), "{flag}");
+            assert!(!accelerates(Clock::Counted, &real), "{flag}");
+        }
     }
 }
