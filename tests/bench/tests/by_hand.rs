@@ -41,6 +41,16 @@ fn bench_lists_every_scenario() {
     assert!(listed.len() > 15, "{listed:?}");
 }
 
+// Guards: a scenario that is listed and cannot be run alone.
+#[test]
+fn bench_runs_the_scenario_of_a_name() {
+    let output = by_hand(&["recipe_without_its_tool"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{said}");
+    let wanted = "test a_recipe_without_its_tool_says_which_and_makes_no_guest ... ok";
+    assert!(said.contains(wanted), "{said}");
+}
+
 // Guards: a name with a slip in it, and a bench that ran nothing and calls that a success.
 #[test]
 fn name_that_no_scenario_has_is_refused_in_words() {
