@@ -31,7 +31,7 @@ pub(crate) fn qemu(kernel: &Path, root: &Path, clock: Clock, more: &str) -> Comm
     command.args(["-M", "q35", "-cpu", "max", "-m", "1024"]);
     // Whatever cannot be read has no such processor.
     let processor = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    command.args(clock_words(clock, &processor));
+    add_processors(&mut command, clock, &processor);
     command.args([
         "-no-reboot",
         "-display",
@@ -50,28 +50,25 @@ pub(crate) fn qemu(kernel: &Path, root: &Path, clock: Clock, more: &str) -> Comm
     command
 }
 
-/// How the guest's processors run, on a host of which `/proc/cpuinfo` says this.
+/// The words for the guest's processors, on a host of which `/proc/cpuinfo` says this.
 ///
 /// A `/dev/kvm` alone proves nothing: there are machines without such a processor that have one, and guests on it stand
-/// still. Where KVM cannot be used after all, QEMU takes the next accelerator.
-fn clock_words(clock: Clock, cpuinfo: &str) -> &'static [&'static str] {
+/// still.
+fn add_processors(command: &mut Command, clock: Clock, cpuinfo: &str) {
     let mut flags = cpuinfo
         .lines()
         .filter(|line| line.starts_with("flags"))
         .flat_map(str::split_whitespace);
+    if clock == Clock::Real && flags.any(|flag| matches!(flag, "vmx" | "svm")) {
+        // Where it cannot be used after all, QEMU takes the next accelerator.
+        command.args(["-accel", "kvm"]);
+    }
     match clock {
-        Clock::Counted => &[
-            "-accel",
-            "tcg,thread=single",
-            "-smp",
-            "1",
-            "-icount",
-            "shift=0,sleep=off",
-        ],
-        Clock::Real if flags.any(|flag| matches!(flag, "vmx" | "svm")) => {
-            &["-accel", "kvm", "-accel", "tcg,thread=multi", "-smp", "2"]
-        }
-        Clock::Real => &["-accel", "tcg,thread=multi", "-smp", "2"],
+        Clock::Counted => command.args(["-accel", "tcg,thread=single", "-smp", "1"]),
+        Clock::Real => command.args(["-accel", "tcg,thread=multi", "-smp", "2"]),
+    };
+    if clock == Clock::Counted {
+        command.args(["-icount", "shift=0,sleep=off"]);
     }
 }
 
@@ -144,7 +141,11 @@ mod tests {
     // Guards: guests that stand still on a machine whose /dev/kvm has no processor behind it, and figures by another clock.
     #[test]
     fn hardware_accelerates_only_where_the_processor_truly_has_it() {
-        let accelerates = |clock, cpuinfo: &str| clock_words(clock, cpuinfo).contains(&"kvm");
+        let accelerates = |clock, cpuinfo: &str| {
+            let mut command = Command::new("qemu-system-x86_64");
+            add_processors(&mut command, clock, cpuinfo);
+            command.get_args().any(|word| word == "kvm")
+        };
         let emulated =
             "model name\t: vmx\nflags\t\t: fpu sse2 hypervisor vmxoff\nvmx flags\t: vnmi";
         assert!(!accelerates(Clock::Real, emulated));
