@@ -21,7 +21,7 @@ const BENCH: [&str; 4] = ["vhci-bridge", "knob", "stamp", "flood"];
 
 /// Where the parts of this crate are, in the repository.
 #[must_use]
-pub(crate) fn here() -> &'static Path {
+pub fn here() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 

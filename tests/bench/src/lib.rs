@@ -21,6 +21,7 @@ mod scenario;
 
 pub use error::BenchError;
 pub use full::Suite;
+pub use guest::here;
 pub use lane::{of_lane, rounds, seed, told};
 pub use machine::Clock;
 pub use proof::{ended_in_the_truth, signed, whole_log};

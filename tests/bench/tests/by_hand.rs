@@ -1,16 +1,14 @@
 //! `tests/bench/run`, the bench by hand.
 
 use std::collections::BTreeSet;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-fn bench() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
+use drawbridge_bench::here;
 
 fn by_hand(arguments: &[&str]) -> Output {
-    let mut command = Command::new(bench().join("run"));
+    let mut command = Command::new(here().join("run"));
     command.args(arguments).output().unwrap()
 }
 
@@ -37,7 +35,7 @@ fn bench_lists_every_scenario() {
     let listed = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{listed}");
     let listed: BTreeSet<String> = listed.lines().map(str::to_owned).collect();
-    assert_eq!(listed, tests_below(&bench().join("tests")));
+    assert_eq!(listed, tests_below(&here().join("tests")));
     assert!(listed.len() > 15, "{listed:?}");
 }
 
@@ -69,19 +67,18 @@ fn name_that_no_scenario_has_is_refused_in_words() {
 fn bench_shell_is_a_guest_to_look_around_in() {
     // As long as a busy machine may need to build and boot; QEMU ends with it.
     let mut command = Command::new("timeout");
-    command.arg("600").arg(bench().join("run")).arg("--shell");
+    command.arg("600").arg(here().join("run")).arg("--shell");
     let mut shell = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let (mut keyboard, mut screen) = (shell.stdin.take().unwrap(), shell.stdout.take().unwrap());
+    let mut keyboard = shell.stdin.take().unwrap();
+    let mut screen = BufReader::new(shell.stdout.take().unwrap());
     let mut shown = Vec::new();
-    let mut byte = [0];
-    while !shown.ends_with(b"a test would run") {
-        let read = screen.read(&mut byte).unwrap();
+    while !shown.trim_ascii_end().ends_with(b"a test would run") {
+        let read = screen.read_until(b'\n', &mut shown).unwrap();
         assert_ne!(read, 0, "no shell: {}", String::from_utf8_lossy(&shown));
-        shown.extend(byte);
     }
     // The answers are not in what is typed, which the terminal repeats.
     let typed = "hostname | sed 's/^/on the /'; [ -s /bench/scenario ] && echo scenario $((40 + 2))\npoweroff -f\n";

@@ -4,6 +4,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
+use drawbridge_bench::here;
 use tempfile::TempDir;
 
 /// A tool, and the Debian package that brings it.
@@ -20,10 +21,6 @@ const RECIPES: [(&str, &[&str]); 3] = [
     ("full.sh", &["trixie"]),
     ("full.sh", &["bookworm"]),
 ];
-
-fn bench() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
 
 /// Every program that this machine finds by name, but those of `lacking`, as links in a new folder.
 fn programs_without(lacking: &[&str]) -> TempDir {
@@ -56,7 +53,7 @@ fn a_missing_tool_fails_the_lane_loudly() {
     let away = tempfile::tempdir().unwrap();
     let entry = away.path().join("tests/run");
     std::fs::create_dir(away.path().join("tests")).unwrap();
-    std::fs::copy(bench().join("../run"), &entry).unwrap();
+    std::fs::copy(here().join("../run"), &entry).unwrap();
     for (tool, package) in TOOLS {
         let programs = programs_without(&[tool, "apt-get"]);
         let mut lane = with_programs(&entry, &programs);
@@ -79,7 +76,7 @@ fn a_recipe_without_its_tool_says_which_and_makes_no_guest() {
     let programs = programs_without(&["mmdebstrap"]);
     let cache = programs.path().join("cache");
     for (recipe, arguments) in RECIPES {
-        let mut guest = with_programs(&bench().join(recipe), &programs);
+        let mut guest = with_programs(&here().join(recipe), &programs);
         guest.args(arguments).env("XDG_CACHE_HOME", &cache);
         let output = guest.output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
